@@ -1,0 +1,188 @@
+//! What the dialogue wants done. The driver performs each at once and never awaits the network while doing so.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::history::Message;
+use super::input::{AskId, CallTime, Epoch, LlmFailure, StreamEnd};
+
+/// A function the model may call, as JSON Schema (strict: `additionalProperties: false`, every property required).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ToolSpec {
+    pub name: String,
+    pub description: String,
+    pub parameters: serde_json::Value,
+}
+
+/// An order to the driver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Start a streaming request. `messages` is the whole conversation, system prompt first and unchanged through the call
+    /// (so that the provider's prompt cache holds); a later `System` message is a note for this request only, which a
+    /// client without mid-conversation system messages folds into the last user message.
+    /// At most one request runs at a time, speculative or not: cancel comes before the next ask.
+    AskLlm { ask: AskId, epoch: Epoch, messages: Vec<Message>, tools: Arc<[ToolSpec]>, speculative: bool },
+    /// Drop the request's stream. Nothing is expected back; late results are ignored.
+    CancelLlm { ask: AskId },
+    /// Run a tool that the dialogue does not know itself (it came in `DialogueSettings::tools`), under the call's life, not
+    /// the turn's; answer with `ToolResult` exactly once. `call_id` is its idempotency key.
+    RunTool { call_id: String, name: String, arguments: String },
+
+    /// Synthesise this clause after the ones before it and hand its audio to the pacer labelled `epoch`. `clause` rises
+    /// within the epoch. A clause is complete: tell the provider to start on it at once (flush). The greeting and the
+    /// fixed lines come this way too: look the audio up in the phrase cache by text first.
+    Speak { epoch: Epoch, clause: u32, text: String },
+    /// No more clauses will come in this epoch: close the provider's context when it is done, then give `TtsDone`. The
+    /// pacer pads the tail to a whole frame and sends its end mark when the last sample is out.
+    FlushSpeech { epoch: Epoch },
+    /// Close the provider's context for this epoch; ignore its late audio.
+    CancelSpeech { epoch: Epoch },
+
+    /// Stop feeding the carrier now, forgetting nothing. Audio that is still arriving queues up. Where more than ~100 ms
+    /// is already at the carrier, also send `clear` and step back to the heard position: `ResumePlayout` says where to go on.
+    PausePlayout { epoch: Epoch },
+    /// Go on from this position of the epoch's audio, a word boundary at or before what was heard. A pacer that cannot go
+    /// back goes on where it stands.
+    ResumePlayout { epoch: Epoch, from_samples: u64 },
+    /// Throw away all queued audio of this epoch and all earlier ones, send `clear` to the carrier, void outstanding marks,
+    /// and refuse audio of these epochs that arrives later.
+    ClearPlayout { epoch: Epoch },
+
+    /// Ask the STT provider to finish its open segment now (`Finalize`, `flush`). Providers without it ignore this.
+    FinalizeStt,
+
+    /// A turn is settled: store it. `seq` rises by one per turn from where the resumed history ended.
+    Record(TurnRecord),
+    /// The model noted an answer. A later one for the same field replaces it.
+    RecordAnswer { field: String, value: String, at: CallTime },
+    /// For `call_events`.
+    Event(CallEvent),
+    /// A counter for metrics: `dialogue_<name>_total`.
+    Metric(&'static str),
+
+    /// End the call: close the carrier's stream (Exotel goes on with its next applet, Twilio with its TwiML) and see that the
+    /// call is really hung up, unless the reason says that it goes on elsewhere.
+    HangUp { reason: EndReason },
+    /// Always the very last output, exactly once, whoever ended the call.
+    Ended { reason: EndReason },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    Agent,
+    /// The human: callee of an outbound call, caller of an inbound one.
+    Human,
+}
+
+/// One settled side of the conversation, with what was **heard** of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TurnRecord {
+    pub seq: u32,
+    pub speaker: Speaker,
+    pub text: String,
+    /// The agent was cut off: `text` ends at the last word heard.
+    pub interrupted: bool,
+    pub started: CallTime,
+    pub ended: CallTime,
+    /// On agent turns: how the reply came about.
+    pub latency: Latency,
+}
+
+/// Instants of one reply, in the order in which they happen. All since the stream began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Latency {
+    /// The human really stopped speaking.
+    pub speech_end: Option<CallTime>,
+    /// The last final transcript of the human's turn came.
+    pub stt_final: Option<CallTime>,
+    /// We decided that the human had finished.
+    pub end_of_turn: Option<CallTime>,
+    pub first_token: Option<CallTime>,
+    pub first_clause: Option<CallTime>,
+    pub first_tts_byte: Option<CallTime>,
+    pub first_frame_sent: Option<CallTime>,
+    /// The human's voice began over this reply, and the playout was paused.
+    pub barge_in_voice: Option<CallTime>,
+    pub barge_in_paused: Option<CallTime>,
+    /// The reply was given up: `clear` went out.
+    pub barge_in_cleared: Option<CallTime>,
+    /// The reply had been started before the end of turn was certain, and was kept.
+    pub speculative: bool,
+}
+
+impl Latency {
+    /// What the human felt: from the end of their speech to the first frame of the answer, in milliseconds.
+    pub fn voice_to_voice_ms(&self) -> Option<u64> {
+        let (end, frame) = (self.speech_end?, self.first_frame_sent?);
+        u64::try_from(frame.since(end).as_millis()).ok()
+    }
+}
+
+/// How the dialogue came to know that somebody must not be called again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The model called `mark_do_not_call`.
+    Tool,
+    /// A fixed phrase in the human's words.
+    Phrase,
+}
+
+/// Something worth a row in `call_events`. Serialises as `{"kind": "...", ...}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CallEvent {
+    DoNotCallRequested { evidence: Evidence, note: Option<String> },
+    /// `when` is the model's ISO 8601 local time, or the human's words where it could not tell.
+    CallbackRequested { when: String, note: Option<String> },
+    TransferRequested { note: Option<String> },
+    /// The model ended the call, with its word for the result (`qualified`, `not_interested`, `wrong_number`, ...).
+    EndRequested { disposition: Option<String> },
+    SilencePrompted { count: u32 },
+    NothingUnderstood { count: u32 },
+    BargeIn { heard_ms: u64, of_ms: u64 },
+    FalseBargeIn,
+    ReplyFailed { failure: LlmFailure, retried: bool },
+    SpeechFailed { retried: bool },
+    ToolFailed { name: String, problem: &'static str },
+    TranscriptUnavailable,
+    TranscriptRecovered,
+    KeyPressed { digits: String },
+    /// A phase was left because its time was over and nothing else had ended it.
+    TimedOut { waiting_for: &'static str },
+    Resumed,
+}
+
+/// Why the call ended, as the dialogue saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The agent said goodbye after `end_call`.
+    AgentFinished,
+    /// Goes on with a human: the carrier's next step connects them.
+    TransferToHuman,
+    /// Nobody answered the re-prompts.
+    Silence,
+    /// The limit on a call's length.
+    MaxDuration,
+    LlmUnavailable,
+    SpeechUnavailable,
+    TranscriptUnavailable,
+    /// The human hung up (or the carrier's flow ended the stream).
+    HumanHungUp,
+    /// The stream broke; a reconnect may resume the conversation.
+    StreamLost,
+    /// This process is leaving; a reconnect resumes the conversation elsewhere.
+    HandedOver,
+}
+
+impl From<StreamEnd> for EndReason {
+    fn from(end: StreamEnd) -> Self {
+        match end {
+            StreamEnd::HungUp => Self::HumanHungUp,
+            StreamEnd::Lost => Self::StreamLost,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Everything a conversation is told before it begins. Plain data; each number has its unit in its name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::output::ToolSpec;
+use crate::playbook::{Lines, Playbook};
+
+/// What is known about the person, by name (`lead_name`, `property_type`, `budget`, `location`, `agent_name`, ...): the
+/// variables of greeting and prompt. Values come from uploads, so they are data and never instructions.
+pub type Facts = BTreeMap<String, String>;
+
+#[derive(Debug, Clone)]
+pub struct DialogueSettings {
+    pub playbook: Arc<Playbook>,
+    pub facts: Facts,
+    /// BCP 47: `en-IN`, `hi-IN`, `hi-en` (Hinglish), ... Chooses the fixed lines and is named in the prompt.
+    pub language: String,
+    /// Replaces the fixed lines of the language.
+    pub lines: Option<Lines>,
+    /// Replaces the playbook's greeting. May hold `{variables}`.
+    pub greeting: Option<String>,
+    pub opening: Opening,
+    /// Local date, time and zone where the human is, for "tomorrow at five" in the prompt: `Saturday 21 November 2026,
+    /// 15:30 (Asia/Kolkata)`.
+    pub local_time: Option<String>,
+    pub limits: Limits,
+    pub endpointing: EndpointingSettings,
+    pub barge_in: BargeInSettings,
+    /// Ask the model already on an eager end of turn, before it is certain. Costs more tokens, saves 150-400 ms.
+    pub speculate: bool,
+    /// Tools beside the built-in ones; calls of them become `Output::RunTool`.
+    pub tools: Vec<ToolSpec>,
+    /// Offer `transfer_to_human`.
+    pub can_transfer: bool,
+}
+
+impl DialogueSettings {
+    pub fn new(playbook: Arc<Playbook>) -> Self {
+        Self {
+            playbook,
+            facts: Facts::new(),
+            language: "en-IN".to_owned(),
+            lines: None,
+            greeting: None,
+            opening: Opening::SpeakAtOnce,
+            local_time: None,
+            limits: Limits::default(),
+            endpointing: EndpointingSettings::default(),
+            barge_in: BargeInSettings::default(),
+            speculate: true,
+            tools: Vec::new(),
+            can_transfer: false,
+        }
+    }
+}
+
+/// Who speaks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opening {
+    SpeakAtOnce,
+    /// Give the human this long to say "hello" (1,500-2,000 is natural); the greeting then follows their hello, or the end
+    /// of the wait.
+    WaitForHello { up_to_ms: u64 },
+}
+
+/// Bounds of every wait. Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The whole call, hung up hard at the end.
+    pub max_duration_ms: u64,
+    /// This long before the end no new answer is started: the next turn is the goodbye.
+    pub wrap_up_ms: u64,
+    /// This long before the end the goodbye is spoken, whatever is going on.
+    pub goodbye_ms: u64,
+    /// Silence after the agent's last word before the first re-prompt, and before each later step.
+    pub silence_ms: u64,
+    pub silence_again_ms: u64,
+    /// Re-prompts before the polite close.
+    pub reprompts: u32,
+    /// From the question to the model to its first token.
+    pub first_token_ms: u64,
+    /// Longest pause inside a streamed answer.
+    pub token_gap_ms: u64,
+    /// From `Speak` to the first audio of that clause, when nothing else is left to play.
+    pub first_audio_ms: u64,
+    /// A tool outside the dialogue.
+    pub tool_ms: u64,
+    /// Requests per turn that a model may spend on tools before it must speak.
+    pub tool_rounds: u32,
+    /// Without transcripts the call is closed after this long.
+    pub stt_down_ms: u64,
+    /// Voice without a pause for this long ends the turn, or nobody would ever be answered in a noisy street.
+    pub longest_turn_ms: u64,
+    /// The playout clock standing still for this long, with audio left, counts as played.
+    pub playout_stuck_ms: u64,
+    /// Hang up this long after the goodbye's audio should have ended.
+    pub drain_slack_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_duration_ms: 10 * 60_000,
+            wrap_up_ms: 30_000,
+            goodbye_ms: 10_000,
+            silence_ms: 7_000,
+            silence_again_ms: 7_000,
+            reprompts: 2,
+            first_token_ms: 4_000,
+            token_gap_ms: 4_000,
+            first_audio_ms: 3_000,
+            tool_ms: 8_000,
+            tool_rounds: 4,
+            stt_down_ms: 10_000,
+            longest_turn_ms: 45_000,
+            playout_stuck_ms: 1_500,
+            drain_slack_ms: 2_000,
+        }
+    }
+}
+
+/// How much silence ends the human's turn. Milliseconds since their voice ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointingSettings {
+    /// After a short, closed answer: "yes", "two crore", "haan ji".
+    pub closed_ms: u64,
+    /// After a whole sentence that the provider also thinks has ended.
+    pub sentence_ms: u64,
+    pub usual_ms: u64,
+    /// After a filler ("um"), an open clause ("and"), a run of digits, or when a number, e-mail or date was asked for.
+    pub open_ms: u64,
+    /// Least silence where the provider gave no sign of an end of turn.
+    pub floor_ms: u64,
+    /// Least time from the start of the voice where the provider gave no sign: 500 ms of speech + `floor_ms`.
+    pub floor_since_voice_began_ms: u64,
+    /// Without any final transcript the interim one is taken after this much silence.
+    pub interim_only_ms: u64,
+    /// Silence before `FinalizeStt`, and before a speculative request.
+    pub eager_ms: u64,
+    /// Voice, silence, and still no text: "sorry, I did not catch that".
+    pub no_text_ms: u64,
+    /// Learned pauses move `usual_ms` by at most this much down and up.
+    pub learn_down_ms: u64,
+    pub learn_up_ms: u64,
+}
+
+impl Default for EndpointingSettings {
+    fn default() -> Self {
+        Self {
+            closed_ms: 300,
+            sentence_ms: 500,
+            usual_ms: 700,
+            open_ms: 1_200,
+            floor_ms: 600,
+            floor_since_voice_began_ms: 1_100,
+            interim_only_ms: 1_000,
+            eager_ms: 150,
+            no_text_ms: 1_000,
+            learn_down_ms: 100,
+            learn_up_ms: 400,
+        }
+    }
+}
+
+/// When the human's voice stops the agent. Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BargeInSettings {
+    /// Voice this long is a real interruption, words or not.
+    pub interrupt_ms: u64,
+    /// Voice that is, so far, only an acknowledgement ("haan, haan") may last this long.
+    pub acknowledgement_ms: u64,
+    /// Paused on suspicion and nothing came of it: go on after this long.
+    pub resume_ms: u64,
+    /// Is the greeting protected? (Its disclosure has to be heard.) What is said over it is kept as the next turn.
+    pub protect_greeting: bool,
+}
+
+impl Default for BargeInSettings {
+    fn default() -> Self {
+        Self { interrupt_ms: 250, acknowledgement_ms: 900, resume_ms: 600, protect_greeting: true }
+    }
+}

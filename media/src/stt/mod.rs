@@ -1,0 +1,83 @@
+//! Speech to text: a live stream of the human's audio in, transcripts out.
+
+mod audio_queue;
+pub mod deepgram;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use audio_queue::{AudioSink, AudioSource, audio_queue};
+
+use crate::provider::ProviderError;
+
+/// What the transcriber tells the call. Times are positions in the call's inbound audio, whatever connection they
+/// came over: after a reconnect the provider counts from zero again, and the client adds the offset.
+#[derive(Debug, Clone)]
+pub enum SttEvent {
+    /// A connection is up; `after` is how long it took.
+    Connected {
+        /// From the attempt to the end of the handshake.
+        after: Duration,
+    },
+    /// The provider hears speech. Later and less exact than our own VAD.
+    SpeechStarted {
+        /// Where in the audio.
+        at: Duration,
+    },
+    /// The open segment so far. The next one repeats all of it, perhaps corrected.
+    Interim {
+        /// Never empty.
+        text: String,
+        /// End of the audio it covers.
+        until: Duration,
+    },
+    /// A closed segment: its text will not change.
+    Final(Transcript),
+    /// No word for a while, judged by the gaps between words: the end of turn where noise hides the silence.
+    UtteranceEnd {
+        /// End of the last word.
+        last_word_end: Duration,
+    },
+    /// The connection broke; audio is kept and will be replayed.
+    Reconnecting {
+        /// Attempt about to be made, from 1.
+        attempt: u32,
+    },
+    /// No transcript will come any more in this call from this provider.
+    Lost(ProviderError),
+}
+
+/// One closed segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// May be empty: silence is closed off as well.
+    pub text: String,
+    /// Where the segment begins.
+    pub start: Duration,
+    /// Where it ends; the next one begins there.
+    pub end: Duration,
+    /// 0 to 1.
+    pub confidence: f32,
+    /// The provider saw the silence that ends an utterance.
+    pub speech_final: bool,
+    /// It answers our request to flush.
+    pub from_finalize: bool,
+    /// Languages heard, most used first; empty unless the model detects them.
+    pub languages: Vec<String>,
+}
+
+/// What the call asks of the transcriber besides hearing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SttControl {
+    /// Close the open segment now: our own VAD is sure that the human paused.
+    Finalize,
+}
+
+/// The call's end of a running transcriber.
+pub struct SttHandle {
+    /// The human's audio. Never blocks.
+    pub audio: AudioSink,
+    /// Requests. A full queue means that one is already on its way.
+    pub control: mpsc::Sender<SttControl>,
+}

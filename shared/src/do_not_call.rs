@@ -1,0 +1,75 @@
+//! Numbers that must not be called: the list wins over everything, at once, across campaigns.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::id::{AccountId, CallId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Operator,
+    /// Asked for in a conversation.
+    Call,
+    /// The carrier refused to dial (TRAI's register and its like).
+    Carrier,
+}
+
+impl Source {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Call => "call",
+            Self::Carrier => "carrier",
+        }
+    }
+}
+
+/// Adds a number and suppresses every waiting lead of the account that has it; adding it again changes nothing.
+pub async fn add(
+    db: &mut PgConnection,
+    account: AccountId,
+    phone: &str,
+    source: Source,
+    reason: &str,
+    call: Option<CallId>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into do_not_call (account_id, phone, reason, source, call_id, created_at) values ($1, $2, $3, $4, $5, $6)
+        on conflict (account_id, phone) do nothing
+        "#,
+        account as AccountId,
+        phone,
+        reason,
+        source.as_str(),
+        call as Option<CallId>,
+        now,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        r#"
+        update leads set status = 'suppressed', suppression_reason = 'do_not_call', updated_at = $3
+        where account_id = $1 and phone = $2 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+        "#,
+        account as AccountId,
+        phone,
+        now,
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
+
+/// [`add`], for the human at the other end of `call`.
+pub async fn opt_out(db: &mut PgConnection, call: CallId, words: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let Some(row) =
+        sqlx::query!(r#"select account_id as "account_id: AccountId", phone from calls where id = $1"#, call as CallId)
+            .fetch_optional(&mut *db)
+            .await?
+    else {
+        return Ok(());
+    };
+    add(db, row.account_id, &row.phone, Source::Call, words, Some(call), now).await
+}

@@ -1,0 +1,219 @@
+//! The carrier's stream of an answered call, as the database sees it: who expects it, who holds it, how far it is.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
+use crate::id::{AccountId, CallId, CampaignId, LeadId};
+use crate::turn::Turn;
+use crate::voice_agent::VoiceAgentSettings;
+
+/// The live call that a stream belongs to, by the carrier's own call id.
+///
+/// A stream can outrun our commit of that id, or the carrier's reply can have been lost: then the one call to `phone` (E.164)
+/// that is being dialed and has no carrier id yet is meant, and adopts the id. Two of them: nobody is meant.
+pub async fn expected_call(
+    db: &mut PgConnection,
+    carrier: Carrier,
+    carrier_call_id: &str,
+    phone: Option<&str>,
+) -> sqlx::Result<Option<CallId>> {
+    if let Some(call) = Call::by_carrier_call_id(&mut *db, carrier, carrier_call_id).await? {
+        // A call that became `unknown` while its reply was lost is still the call that rings.
+        let expected = !call.status.is_terminal() && call.withdrawn_at.is_none();
+        return Ok(expected.then_some(call.id));
+    }
+    let Some(phone) = phone else { return Ok(None) };
+    let candidates = sqlx::query_scalar!(
+        r#"
+        select id as "id: CallId" from calls
+        where carrier = $1 and phone = $2 and carrier_call_id is null and direction = 'outbound'
+            and status in ('dialing', 'ringing', 'in_progress')
+        limit 2
+        "#,
+        carrier.as_str(),
+        phone,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let [only] = candidates[..] else { return Ok(None) };
+    Ok(Call::record_carrier_id(db, only, carrier_call_id).await?.then_some(only))
+}
+
+/// All that a voice agent must know before it speaks.
+#[derive(Clone, Debug)]
+pub struct Briefing {
+    pub call_id: CallId,
+    pub account_id: AccountId,
+    pub campaign_id: Option<CampaignId>,
+    pub lead_id: Option<LeadId>,
+    pub attempt: i32,
+    pub settings: VoiceAgentSettings,
+    /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
+    pub lead: serde_json::Map<String, serde_json::Value>,
+    /// Answers noted and turns heard before, when a stream comes back in the middle of its call.
+    pub answers: serde_json::Map<String, serde_json::Value>,
+    pub turns: Vec<Turn>,
+}
+
+/// Takes the stream of a call: it is answered, and `instance` of `media` holds it. `None` if the call is over meanwhile.
+pub async fn begin(
+    db: &mut PgConnection,
+    call_id: CallId,
+    stream_sid: &str,
+    instance: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Briefing>> {
+    let Some(call) = Call::get(&mut *db, call_id).await? else { return Ok(None) };
+    if call.status.is_terminal() {
+        return Ok(None);
+    }
+    Call::apply_status(&mut *db, call_id, &StatusUpdate::new(CallStatus::InProgress, now)).await?;
+    sqlx::query!(
+        r#"
+        insert into streams (call_id, account_id, stream_sid, media_instance, started_at)
+        values ($1, $2, $3, $4, $5)
+        on conflict (call_id) do update
+        set stream_sid = $3, media_instance = $4, heartbeat_at = now(), ended_at = null, end_reason = null
+        "#,
+        call_id as CallId,
+        call.account_id as AccountId,
+        stream_sid,
+        instance,
+        now,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "update leads set status = 'in_call', updated_at = $2 where id = $1 and status = 'dialing'",
+        call.lead_id as Option<LeadId>,
+        now,
+    )
+    .execute(&mut *db)
+    .await?;
+    let known = sqlx::query!(
+        r#"
+        select v.settings,
+            to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
+                status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at}'::text[]
+                || coalesce(l.variables, '{}') as lead,
+            coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!"
+        from calls c
+        join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
+        left join leads l on l.id = c.lead_id
+        where c.id = $1
+        "#,
+        call_id as CallId,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let object = |value: serde_json::Value| match value {
+        serde_json::Value::Object(map) => map,
+        _ => serde_json::Map::new(),
+    };
+    let mut lead = object(known.lead.unwrap_or_default());
+    lead.retain(|_, value| !value.is_null() && *value != serde_json::json!([]));
+    Ok(Some(Briefing {
+        call_id,
+        account_id: call.account_id,
+        campaign_id: call.campaign_id,
+        lead_id: call.lead_id,
+        attempt: call.attempt,
+        settings: serde_json::from_value(known.settings).unwrap_or_default(),
+        lead,
+        answers: object(known.answers),
+        turns: crate::turn::of_call(db, call_id).await?,
+    }))
+}
+
+/// Says that the stream is alive and how far the conversation is. `false`: another process holds it now, or it has ended.
+pub async fn heartbeat(
+    db: impl PgExecutor<'_>,
+    call_id: CallId,
+    stream_sid: &str,
+    phase: &str,
+    stage: &str,
+    turn_count: i32,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update streams
+        set heartbeat_at = now(), phase = $3, stage = $4, turn_count = $5
+        where call_id = $1 and stream_sid = $2 and ended_at is null
+        "#,
+        call_id as CallId,
+        stream_sid,
+        phase,
+        stage,
+        turn_count,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The stream is over. The call itself ends when its carrier says so, or when `sweep` asks.
+pub async fn end(
+    db: impl PgExecutor<'_>,
+    call_id: CallId,
+    stream_sid: &str,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        with over as (
+            update streams set ended_at = $3, end_reason = $4, phase = 'ended'
+            where call_id = $1 and stream_sid = $2 and ended_at is null
+            returning call_id
+        )
+        update calls set hangup_cause = coalesce(hangup_cause, $4), updated_at = now()
+        where id in (select call_id from over)
+        "#,
+        call_id as CallId,
+        stream_sid,
+        now,
+        reason,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A conversation under way, for `/debug/sessions` and operators.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LiveStream {
+    pub call_id: CallId,
+    pub carrier_call_id: Option<String>,
+    pub campaign_id: Option<CampaignId>,
+    pub lead_id: Option<LeadId>,
+    pub lead_name: Option<String>,
+    pub media_instance: String,
+    pub phase: String,
+    pub stage: String,
+    pub turn_count: i32,
+    pub started_at: DateTime<Utc>,
+    /// Wall clock; old means that the process holding it may be gone.
+    pub heartbeat_at: DateTime<Utc>,
+}
+
+/// At most 1,000 live streams of the account, newest first.
+pub async fn live(db: impl PgExecutor<'_>, account: AccountId) -> sqlx::Result<Vec<LiveStream>> {
+    sqlx::query_as!(
+        LiveStream,
+        r#"
+        select s.call_id as "call_id: CallId", c.carrier_call_id, c.campaign_id as "campaign_id: CampaignId",
+            c.lead_id as "lead_id: LeadId", l.name as lead_name, s.media_instance, s.phase, s.stage, s.turn_count,
+            s.started_at, s.heartbeat_at
+        from streams s
+        join calls c on c.id = s.call_id
+        left join leads l on l.id = c.lead_id
+        where s.account_id = $1 and s.ended_at is null
+        order by s.started_at desc
+        limit 1000
+        "#,
+        account as AccountId,
+    )
+    .fetch_all(db)
+    .await
+}

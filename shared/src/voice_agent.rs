@@ -1,0 +1,99 @@
+//! A voice agent: the persona that speaks in a call. Versioned, because a call pins the version it began with.
+
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::id::{AccountId, VoiceAgentId};
+
+/// What an account decides about its voice agent; every field has a default, so that an empty object is a working agent.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VoiceAgentSettings {
+    /// The name the agent gives itself.
+    pub agent_name: String,
+    /// On whose behalf it calls.
+    pub company_name: String,
+    /// The first sentence; `{name}`, `{agent_name}`, `{company_name}` and any lead variable are filled in.
+    pub greeting: Option<String>,
+    /// Added to the playbook's own instructions.
+    pub instructions: Option<String>,
+    /// BCP 47, e.g. `en-IN`, `hi-IN`.
+    pub language: String,
+    /// The TTS provider's voice; the installation's default if absent.
+    pub voice_id: Option<String>,
+    pub llm_model: Option<String>,
+    pub stt_model: Option<String>,
+    /// Words that speech recognition should expect: project names, localities.
+    pub keyterms: Vec<String>,
+    /// Replaces the built-in real-estate qualification.
+    pub playbook: Option<serde_json::Value>,
+    /// Wait for the human's hello before greeting, instead of speaking at once.
+    pub wait_for_hello: bool,
+}
+
+impl Default for VoiceAgentSettings {
+    fn default() -> Self {
+        Self {
+            agent_name: "Asha".into(),
+            company_name: "Trunkline Realty".into(),
+            greeting: None,
+            instructions: None,
+            language: "en-IN".into(),
+            voice_id: None,
+            llm_model: None,
+            stt_model: None,
+            keyterms: Vec::new(),
+            playbook: None,
+            wait_for_hello: false,
+        }
+    }
+}
+
+/// The account's first voice agent, made with the defaults if it has none.
+pub async fn ensure_default(db: &mut PgConnection, account: AccountId) -> sqlx::Result<VoiceAgentId> {
+    let first = sqlx::query_scalar!(
+        r#"select id as "id: VoiceAgentId" from voice_agents where account_id = $1 order by id limit 1"#,
+        account as AccountId
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if let Some(id) = first {
+        return Ok(id);
+    }
+    create(db, account, "Real-estate qualification", &VoiceAgentSettings::default()).await
+}
+
+pub async fn create(
+    db: &mut PgConnection,
+    account: AccountId,
+    name: &str,
+    settings: &VoiceAgentSettings,
+) -> sqlx::Result<VoiceAgentId> {
+    let id = sqlx::query_scalar!(
+        r#"insert into voice_agents (account_id, name) values ($1, $2) returning id as "id: VoiceAgentId""#,
+        account as AccountId,
+        name
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into voice_agent_versions (account_id, voice_agent_id, version, settings) values ($1, $2, 1, $3)",
+        account as AccountId,
+        id as VoiceAgentId,
+        serde_json::json!(settings),
+    )
+    .execute(&mut *db)
+    .await?;
+    Ok(id)
+}
+
+/// Whether the agent exists in this account.
+pub async fn exists(db: impl PgExecutor<'_>, account: AccountId, id: VoiceAgentId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from voice_agents where account_id = $1 and id = $2) as "found!""#,
+        account as AccountId,
+        id as VoiceAgentId,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}
