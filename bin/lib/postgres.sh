@@ -102,3 +102,26 @@ postgres_down() {
 
 # The URL of another database of the running cluster.
 postgres_url() { printf '%s/%s\n' "${DATABASE_URL%/*}" "$1"; }
+
+# psql as the cluster's superuser; quiet, and stops at the first error.
+postgres_psql() {
+  "$(postgres_bin)/psql" --no-psqlrc --quiet --set ON_ERROR_STOP=1 "$DATABASE_URL" "$@" 2> >(grep -v '^NOTICE:' >&2)
+}
+
+# postgres_role: creates the role `trunkline` that the product runs as. It is no superuser, so that row-level security binds it
+# as in production; its password is the cluster's.
+postgres_role() {
+  local password=${DATABASE_URL#postgres://postgres:}
+  password=${password%%@*}
+  postgres_psql --set password="$password" <<'SQL'
+select 'create role trunkline login createdb' where not exists (select from pg_roles where rolname = 'trunkline') \gexec
+alter role trunkline password :'password';
+SQL
+}
+
+# postgres_fresh NAME: an empty database NAME that belongs to the role `trunkline`; prints its URL.
+postgres_fresh() {
+  postgres_role
+  postgres_psql -c "drop database if exists \"$1\" with (force)" -c "create database \"$1\" owner trunkline"
+  postgres_url "$1" | sed 's#postgres://postgres:#postgres://trunkline:#'
+}

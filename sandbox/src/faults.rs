@@ -68,9 +68,9 @@ impl Faults {
     /// has none), and one strike fewer is left.
     pub fn take(&self, name: &str, key: &str) -> Option<Value> {
         let mut armed = self.lock();
-        let at = armed.iter().position(|fault| {
-            fault.name == name && fault.matching.as_deref().is_none_or(|part| key.contains(part))
-        })?;
+        let at = armed
+            .iter()
+            .position(|fault| fault.name == name && fault.matching.as_deref().is_none_or(|part| key.contains(part)))?;
         armed[at].count -= 1;
         let value = armed[at].value.clone();
         if armed[at].count == 0 {

@@ -6,6 +6,8 @@
 //!
 //! Start reading at [`exotel`] (a call's life), then [`callee`] (the human at the other end).
 
+pub mod deepgram;
+pub mod environment;
 pub mod exotel;
 pub mod faults;
 pub mod log;
@@ -21,5 +23,5 @@ use crate::world::World;
 
 /// Every simulated service behind one router.
 pub fn app(world: Arc<World>) -> Router {
-    Router::new().with_state(world)
+    Router::new().merge(deepgram::router()).with_state(world)
 }

@@ -44,9 +44,10 @@ impl Filter {
     fn admits(&self, entry: &Entry) -> bool {
         self.after.is_none_or(|after| entry.seq > after)
             && self.service.as_deref().is_none_or(|service| entry.service == service)
-            && self.kind.as_deref().is_none_or(|kind| {
-                if kind.ends_with('.') { entry.kind.starts_with(kind) } else { entry.kind == kind }
-            })
+            && self
+                .kind
+                .as_deref()
+                .is_none_or(|kind| if kind.ends_with('.') { entry.kind.starts_with(kind) } else { entry.kind == kind })
     }
 }
 
@@ -114,11 +115,8 @@ mod tests {
         log.record("openai", "chat.asked", json!({}));
         log.record("exotel", "call.ended", json!({"n": 2}));
 
-        let calls = log.entries(&Filter {
-            service: Some("exotel".into()),
-            kind: Some("call.".into()),
-            ..Filter::default()
-        });
+        let calls =
+            log.entries(&Filter { service: Some("exotel".into()), kind: Some("call.".into()), ..Filter::default() });
         assert_eq!(calls.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 3]);
 
         let later = log.entries(&Filter { after: Some(1), limit: Some(1), ..Filter::default() });

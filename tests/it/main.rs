@@ -1,1 +1,7 @@
-fn main() {}
+//! Stories: the real processes on real sockets against the simulated outside world, and the rules of the house.
+//!
+//! They need `TEST_DATABASE_URL` (a cluster's superuser) and the built binaries: `bin/test` provides both.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod harness;
+mod tidy;

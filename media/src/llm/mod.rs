@@ -1,1 +1,69 @@
-//! The language model.
+//! The language model: a conversation in, words and tool calls out, as they are generated.
+
+pub mod openai;
+mod sse;
+
+use std::sync::Arc;
+
+use crate::{
+    dialogue::{LlmFailure, LlmFinish, Message, ToolSpec},
+    provider::ProviderError,
+};
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct LlmRequest {
+    /// Replaces the client's default model.
+    pub model: Option<String>,
+    /// The whole conversation, system prompt first.
+    pub messages: Vec<Message>,
+    /// Functions the model may call.
+    pub tools: Arc<[ToolSpec]>,
+    /// Requests with the same key and the same beginning share the provider's prompt cache.
+    pub cache_key: String,
+}
+
+/// A piece of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LlmPiece {
+    /// Words.
+    Delta(String),
+    /// One complete function call; `arguments` is JSON text as the model wrote it.
+    ToolCall {
+        /// The provider's id of the call.
+        id: String,
+        /// The function.
+        name: String,
+        /// Not validated.
+        arguments: String,
+    },
+    /// The end, after everything else.
+    Done {
+        /// Why it stopped.
+        finish: LlmFinish,
+        /// What it cost, where the provider said so.
+        usage: Option<Usage>,
+    },
+}
+
+/// Tokens of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Read.
+    pub prompt_tokens: u64,
+    /// Of those, taken from the provider's cache.
+    pub cached_tokens: u64,
+    /// Written.
+    pub completion_tokens: u64,
+}
+
+/// What the dialogue should make of a failed request.
+pub fn failure(error: &ProviderError) -> LlmFailure {
+    match error {
+        ProviderError::Rejected { code } if code == "content_filter" => LlmFailure::Refused,
+        ProviderError::Rejected { .. } => LlmFailure::Misconfigured,
+        ProviderError::RateLimited { .. } => LlmFailure::RateLimited,
+        ProviderError::Unavailable { .. } | ProviderError::Cut { .. } => LlmFailure::Unavailable,
+        ProviderError::TimedOut { .. } => LlmFailure::TimedOut,
+    }
+}

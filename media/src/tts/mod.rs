@@ -1,1 +1,90 @@
-//! Text to speech.
+//! Text to speech: clauses in, audio out, one reply (epoch) after the other.
+
+pub mod cache;
+pub mod elevenlabs;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{
+    dialogue::{CharAt, Epoch},
+    provider::ProviderError,
+};
+
+/// What the call asks of its voice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TtsCommand {
+    /// Say this clause after the ones before it in its epoch.
+    Speak {
+        /// The reply.
+        epoch: Epoch,
+        /// Rises within the reply.
+        clause: u32,
+        /// Never empty.
+        text: String,
+    },
+    /// No more clauses will come; answered by [`TtsEvent::Done`].
+    Finish {
+        /// The reply.
+        epoch: Epoch,
+    },
+    /// Nothing of this reply is wanted any more. Not answered.
+    Cancel {
+        /// The reply.
+        epoch: Epoch,
+    },
+}
+
+/// What the voice tells the call.
+#[derive(Debug)]
+pub enum TtsEvent {
+    /// A connection is up; `after` is how long it took.
+    Connected {
+        /// From the attempt to the end of the handshake.
+        after: Duration,
+    },
+    /// Audio, in order.
+    Audio {
+        /// The reply.
+        epoch: Epoch,
+        /// The clause it belongs to.
+        clause: u32,
+        /// The sound.
+        audio: SpeechAudio,
+        /// Where its characters stand in it; may be empty.
+        alignment: Vec<CharAt>,
+    },
+    /// All audio of the reply has been given.
+    Done {
+        /// The reply.
+        epoch: Epoch,
+    },
+    /// This clause, and what comes after it in the reply, will not be spoken.
+    Failed {
+        /// The reply.
+        epoch: Epoch,
+        /// The first clause that is not complete.
+        clause: u32,
+        /// Why.
+        error: ProviderError,
+    },
+}
+
+/// 8 kHz mono samples on their way to the human.
+///
+/// Holds its share of the audio that may be ahead of the playout (about three seconds): while nobody drops it, the client
+/// reads no more from the provider.
+#[derive(Debug, Clone)]
+pub struct SpeechAudio {
+    /// Shared, because cached phrases are played in many calls at once.
+    pub samples: Arc<[i16]>,
+    /// Given back when the audio is sent or thrown away. Cached audio holds none.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// The call's end of a running voice. Dropping it ends the task.
+pub struct TtsHandle {
+    /// Never full in practice: a reply is a few dozen clauses. When it is, the speech has failed.
+    pub commands: mpsc::Sender<TtsCommand>,
+}

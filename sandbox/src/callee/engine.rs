@@ -29,10 +29,10 @@ const AMBUSH_MAX_MS: u64 = 30_000;
 /// What happened to the callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// The agent began to speak.
-    AgentBegan,
-    /// The agent's utterance was over; `text` holds the words that were really heard.
-    AgentEnded { text: String },
+    /// The agent began to speak at `at`.
+    AgentBegan { at: u64 },
+    /// The agent's utterance was over at `at`; `text` holds the words that were really heard.
+    AgentEnded { at: u64, text: String },
     /// The callee's own sound has been sent to its end.
     Spoke,
     /// Only time went by.
@@ -136,14 +136,14 @@ impl Callee {
     pub fn handle(&mut self, now: u64, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::AgentBegan => {
+            Input::AgentBegan { at } => {
                 self.agent.speaking = true;
-                self.agent.began_at.get_or_insert(self.now);
+                self.agent.began_at.get_or_insert(at);
             }
-            Input::AgentEnded { text } => {
+            Input::AgentEnded { at, text } => {
                 self.agent.speaking = false;
-                self.agent.ended_at = self.now;
-                self.agent.began_at.get_or_insert(self.now);
+                self.agent.ended_at = at;
+                self.agent.began_at.get_or_insert(at);
                 self.agent.pause_ms = self.reactions.next() + extra_pause(&text);
                 if !self.agent.heard.is_empty() {
                     self.agent.heard.push(' ');
@@ -247,19 +247,15 @@ impl Callee {
                     return Some(Act::Press(key));
                 }
             }
+            Step::Beep { ms } => {
+                self.doing = Doing::Speaking;
+                return Some(Act::Beep { ms });
+            }
             Step::Voicemail { greeting, beep_ms, record_ms } => {
                 self.steps.push_front(Step::HangUp);
                 self.steps.push_front(Step::StaySilent { ms: record_ms });
-                self.steps.push_front(Step::Voicemail { greeting: String::new(), beep_ms, record_ms: 0 });
-                self.doing = Doing::Speaking;
-                if greeting.is_empty() {
-                    // The greeting is over: what is left of this step is the beep.
-                    self.steps.pop_front();
-                    self.steps.pop_front();
-                    self.steps.pop_front();
-                    return Some(Act::Beep { ms: beep_ms });
-                }
-                return Some(Act::Say(greeting));
+                self.steps.push_front(Step::Beep { ms: beep_ms });
+                self.steps.push_front(Step::Say { text: greeting });
             }
             Step::HangUp => return Some(self.hang_up()),
             // These belong to the carrier and mean nothing once the phone is answered.
@@ -274,36 +270,26 @@ impl Callee {
     }
 
     fn converse(&mut self) -> Option<Act> {
-        let Doing::Conversing { turns, nudges, quiet_since, .. } = &mut self.doing else { return None };
         if turn_is_over(&self.agent, self.now) {
             let heard = self.take_turn();
-            let Doing::Conversing { mut replies, turns, .. } = std::mem::replace(&mut self.doing, Doing::Next) else {
-                return None;
-            };
-            let (text, then) = replies.choose(&heard);
-            self.doing = Doing::Replying { replies, turns: turns.saturating_sub(1), then };
-            return Some(Act::Say(text));
+            if let Doing::Conversing { mut replies, turns, .. } = std::mem::replace(&mut self.doing, Doing::Next) {
+                let (text, then) = replies.choose(&heard);
+                self.doing = Doing::Replying { replies, turns: turns.saturating_sub(1), then };
+                return Some(Act::Say(text));
+            }
         }
-        if *turns == 0 {
-            self.doing = Doing::Next;
-            return self.poll();
-        }
+        let Doing::Conversing { nudges, quiet_since, .. } = &mut self.doing else { return None };
         // Only real silence counts: neither the agent's speech nor the pause after it.
-        let quiet_since = (*quiet_since).max(self.agent.ended_at);
-        if self.agent.speaking || self.agent.began_at.is_some() || self.now < quiet_since + NUDGE_AFTER_MS {
+        let quiet = self.now.saturating_sub((*quiet_since).max(self.agent.ended_at));
+        if self.agent.began_at.is_some() || quiet < NUDGE_AFTER_MS {
             return None;
         }
         if *nudges == MAX_NUDGES {
             return Some(self.hang_up());
         }
-        let Doing::Conversing { replies, turns, nudges, .. } = std::mem::replace(&mut self.doing, Doing::Next) else {
-            return None;
-        };
-        self.steps.push_front(Step::Say { text: NUDGE.to_owned() });
-        let act = self.begin(Some(Step::Say { text: NUDGE.to_owned() }));
-        self.steps.pop_front();
-        self.doing = Doing::Conversing { replies, turns, nudges: nudges + 1, quiet_since: self.now };
-        act
+        *nudges += 1;
+        *quiet_since = self.now;
+        Some(Act::Say(NUDGE.to_owned()))
     }
 
     fn spoke(&mut self) {
@@ -348,5 +334,128 @@ fn extra_pause(text: &str) -> u64 {
         Some('?') => 0,
         None | Some('.' | '!' | '।' | '"') => STATEMENT_EXTRA_MS,
         Some(_) => OPEN_CLAUSE_EXTRA_MS,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::callee::Topic;
+
+    fn callee(steps: Vec<Step>) -> Callee {
+        Callee::new(steps, Reactions::new(400, 400, 1))
+    }
+
+    fn at(callee: &mut Callee, now: u64, input: Input) -> Vec<Act> {
+        callee.handle(now, input);
+        std::iter::from_fn(|| callee.poll()).take(10).collect()
+    }
+
+    fn began(at: u64) -> Input {
+        Input::AgentBegan { at }
+    }
+
+    fn ended(at: u64, text: &str) -> Input {
+        Input::AgentEnded { at, text: text.into() }
+    }
+
+    fn say(text: &str) -> Vec<Act> {
+        vec![Act::Say(text.into())]
+    }
+
+    fn converse() -> Step {
+        Step::Converse {
+            answers: BTreeMap::from([(Topic::Budget, "Ninety lakh.".into())]),
+            replies: Vec::new(),
+            otherwise: Vec::new(),
+            turns: 5,
+        }
+    }
+
+    #[test]
+    fn a_question_is_answered_after_a_human_pause() {
+        let mut callee = callee(vec![converse()]);
+        assert!(at(&mut callee, 0, began(0)).is_empty());
+        assert!(at(&mut callee, 1_000, ended(1_000, "What is your budget?")).is_empty());
+        assert!(at(&mut callee, 1_300, Input::Tick).is_empty());
+        assert_eq!(at(&mut callee, 1_400, Input::Tick), say("Ninety lakh."));
+    }
+
+    #[test]
+    fn an_agent_that_goes_on_is_heard_out() {
+        let mut callee = callee(vec![converse()]);
+        at(&mut callee, 0, began(0));
+        at(&mut callee, 1_000, ended(1_000, "So, Mister Rao,"));
+        assert!(at(&mut callee, 1_800, began(1_800)).is_empty());
+        assert!(at(&mut callee, 3_000, Input::Tick).is_empty());
+        at(&mut callee, 3_500, ended(3_500, "what is your budget?"));
+        assert_eq!(at(&mut callee, 3_900, Input::Tick), say("Ninety lakh."));
+    }
+
+    #[test]
+    fn an_interruption_comes_while_the_agent_speaks() {
+        let mut callee =
+            callee(vec![Step::Interrupt { after_ms: 700, text: "Who is this?".into() }, Step::HangUp]);
+        at(&mut callee, 100, began(100));
+        assert!(at(&mut callee, 700, Input::Tick).is_empty());
+        assert_eq!(at(&mut callee, 800, Input::Tick), say("Who is this?"));
+        assert_eq!(at(&mut callee, 1_900, Input::Spoke), [Act::HangUp]);
+        assert!(callee.has_hung_up());
+    }
+
+    #[test]
+    fn hanging_up_mid_sentence_waits_for_the_sentence() {
+        let mut callee = callee(vec![Step::HangUpMidSentence { after_ms: 500 }]);
+        assert!(at(&mut callee, 5_000, Input::Tick).is_empty());
+        at(&mut callee, 6_000, began(6_000));
+        assert_eq!(at(&mut callee, 6_500, Input::Tick), [Act::HangUp]);
+    }
+
+    #[test]
+    fn a_machine_greets_beeps_and_records() {
+        let mut callee =
+            callee(vec![Step::Voicemail { greeting: "Leave a message.".into(), beep_ms: 300, record_ms: 1_000 }]);
+        assert_eq!(at(&mut callee, 0, Input::Tick), say("Leave a message."));
+        assert_eq!(at(&mut callee, 2_000, Input::Spoke), [Act::Beep { ms: 300 }]);
+        assert!(at(&mut callee, 2_300, Input::Spoke).is_empty());
+        assert_eq!(at(&mut callee, 3_300, Input::Tick), [Act::HangUp]);
+    }
+
+    #[test]
+    fn keys_are_pressed_one_by_one() {
+        let mut callee = callee(vec![Step::Dtmf { digits: "1#".into() }, Step::HangUp]);
+        assert_eq!(at(&mut callee, 0, Input::Tick), [Act::Press('1')]);
+        assert_eq!(at(&mut callee, 300, Input::Tick), [Act::Press('#')]);
+        assert_eq!(at(&mut callee, 600, Input::Tick), [Act::HangUp]);
+    }
+
+    #[test]
+    fn a_silent_agent_is_nudged_and_then_left() {
+        let mut callee = callee(vec![converse()]);
+        assert_eq!(at(&mut callee, 9_000, Input::Tick), say(NUDGE));
+        assert!(at(&mut callee, 10_000, Input::Spoke).is_empty());
+        assert_eq!(at(&mut callee, 19_000, Input::Tick), say(NUDGE));
+        at(&mut callee, 20_000, Input::Spoke);
+        assert_eq!(at(&mut callee, 29_000, Input::Tick), [Act::HangUp]);
+    }
+
+    #[test]
+    fn a_goodbye_is_returned_and_ends_the_call() {
+        let mut callee = callee(vec![converse()]);
+        at(&mut callee, 0, began(0));
+        at(&mut callee, 1_000, ended(1_000, "Thank you, goodbye!"));
+        assert_eq!(at(&mut callee, 1_900, Input::Tick), say("Thank you, bye."));
+        assert!(at(&mut callee, 2_500, Input::Spoke).is_empty());
+        assert_eq!(at(&mut callee, 5_000, Input::Tick), [Act::HangUp]);
+    }
+
+    #[test]
+    fn every_text_is_known_before_the_call() {
+        let texts = Callee::texts(&[converse(), Step::Say { text: "Hello?".into() }]);
+        assert!(["Hello?", "Ninety lakh.", "Okay.", NUDGE].iter().all(|text| texts.iter().any(|t| t == text)));
+        assert_eq!(texts.iter().position(|text| text == NUDGE).unwrap(), 0);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A [`Script`] is data (JSON): what a number does at its first, second, … call. [`engine`] plays
 //! it without sockets or clocks; [`replies`] chooses an answer by what the callee heard;
-//! [`mouth`] turns answers into audio.
+//! [`listener`] tells what the agent was heard to say; [`mouth`] turns answers into audio.
 
 pub mod engine;
+pub mod listener;
 pub mod mouth;
 pub mod replies;
 
@@ -75,6 +76,7 @@ pub enum Step {
     StaySilent { ms: u64 },
     /// Presses keys (`0-9*#`).
     Dtmf { digits: String },
+    Beep { ms: u64 },
     HangUp,
     /// Hangs up this long after the agent began to speak.
     HangUpMidSentence { after_ms: u64 },

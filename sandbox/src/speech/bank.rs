@@ -163,18 +163,17 @@ impl Shared {
 impl Memory {
     /// Down to nine tenths of the bounds, so that this is rare. What somebody still holds stays.
     fn forget_the_oldest(&mut self, bounds: Bounds) {
-        let mut oldest: Vec<_> = self
-            .cells
-            .iter()
-            .filter_map(|(key, kept)| Some((kept.said, key.clone(), kept.cell.get()?.id)))
-            .collect();
+        let mut oldest: Vec<_> =
+            self.cells.iter().filter_map(|(key, kept)| Some((kept.said, key.clone(), kept.cell.get()?.id))).collect();
         oldest.sort_unstable();
         for (_, key, id) in oldest {
             if self.by_id.len() * 10 <= bounds.utterances * 9 && self.samples / 9 * 10 <= bounds.samples {
                 break;
             }
             // One in `by_id`, one in the cell; any further one is a listener or a speaker.
-            let Some(utterance) = self.by_id.get(&id).filter(|held| Arc::strong_count(held) <= 2) else { continue };
+            let Some(utterance) = self.by_id.get(&id).filter(|held| Arc::strong_count(held) <= 2) else {
+                continue;
+            };
             let utterance = utterance.clone();
             self.index.remove(id, &utterance.codes);
             self.samples -= utterance.pcm.len();
@@ -194,9 +193,10 @@ impl Recognition<'_> {
 
     /// Utterances and offsets whose window has this hash.
     pub(super) fn places(&self, hash: u64) -> impl Iterator<Item = (&Arc<Utterance>, usize)> {
-        self.0.index.places(hash).filter_map(|Place { utterance, offset }| {
-            Some((self.0.by_id.get(&utterance)?, offset as usize))
-        })
+        self.0
+            .index
+            .places(hash)
+            .filter_map(|Place { utterance, offset }| Some((self.0.by_id.get(&utterance)?, offset as usize)))
     }
 }
 

@@ -149,7 +149,9 @@ impl Ear {
     /// Compares with the utterance that is being followed. At least one code is taken, unless the
     /// first one differs; then nothing is, and the search begins with it.
     fn follow(&mut self, codes: &[u8]) -> usize {
-        let Some(hearing) = &mut self.hearing else { return 0 };
+        let Some(hearing) = &mut self.hearing else {
+            return 0;
+        };
         let expected = &hearing.utterance.codes[hearing.next..hearing.utterance.sound_end];
         let within = codes.len().min(expected.len());
         let same = if codes[..within] == expected[..within] {
@@ -239,7 +241,10 @@ impl Ear {
         let free = self.hearing.as_ref().map_or(self.now, |hearing| self.now - hearing.until);
         let reach = (free as usize).min(self.history.len()).min(next);
         let before = |back: usize| (self.history[self.history.len() - back], utterance.codes[next - back]);
-        while matched < reach && { let (got, expected) = before(matched + 1); got == expected } {
+        while matched < reach && {
+            let (got, expected) = before(matched + 1);
+            got == expected
+        } {
             matched += 1;
         }
         let matched = matched.min(reach);
@@ -247,8 +252,7 @@ impl Ear {
         let began = self.now - matched as u64;
 
         let goes_on = self.hearing.as_ref().is_some_and(|hearing| {
-            hearing.utterance.id == utterance.id
-                && !(from <= BEGINNING && hearing.next >= WELL_UNDER_WAY)
+            hearing.utterance.id == utterance.id && !(from <= BEGINNING && hearing.next >= WELL_UNDER_WAY)
         });
         if !goes_on {
             self.end();
@@ -256,7 +260,8 @@ impl Ear {
         }
         let hearing = self.hearing.get_or_insert_with(|| Hearing::new(utterance, from, began));
         let hole = began - hearing.until;
-        let skipped = from.checked_sub(hearing.next).filter(|skipped| *skipped as u64 == hole && *skipped <= SMALL_HOLE);
+        let skipped =
+            from.checked_sub(hearing.next).filter(|skipped| *skipped as u64 == hole && *skipped <= SMALL_HOLE);
         match skipped {
             Some(skipped) => hearing.advance(skipped, began, &mut self.words),
             None => hearing.next = from,
@@ -277,7 +282,9 @@ impl Ear {
     }
 
     fn end(&mut self) {
-        let Some(mut hearing) = self.hearing.take() else { return };
+        let Some(mut hearing) = self.hearing.take() else {
+            return;
+        };
         hearing.report_words(true, &mut self.words);
         self.events.push(Heard::Ended {
             at_ms: hearing.until / PER_MS,
@@ -312,7 +319,15 @@ impl Candidate {
 impl Hearing {
     fn new(utterance: Arc<Utterance>, next: usize, until: u64) -> Self {
         let words = utterance.words.len();
-        Self { utterance, next, until, following: true, heard: 0, heard_of: vec![0; words], reported: vec![false; words] }
+        Self {
+            utterance,
+            next,
+            until,
+            following: true,
+            heard: 0,
+            heard_of: vec![0; words],
+            reported: vec![false; words],
+        }
     }
 
     /// Counts the next `samples` as heard, the last of them just before `until`.

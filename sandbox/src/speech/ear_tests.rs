@@ -27,7 +27,9 @@ fn story(ear: &mut Ear, audio: &[i16]) -> Vec<String> {
     events
         .iter()
         .map(|event| match event {
-            Heard::Started { utterance, at_ms } => format!("{at_ms} + {}", first_word(&utterance.text)),
+            Heard::Started { utterance, at_ms } => {
+                format!("{at_ms} + {}", first_word(&utterance.text))
+            }
             Heard::Ended { at_ms, text, .. } => format!("{at_ms} - {text}"),
         })
         .collect()

@@ -33,9 +33,10 @@ pub(super) fn voice_for(name: &str) -> &'static str {
 
 /// Whether flite, which speaks English only, has a chance to pronounce this.
 pub(super) fn can_say(text: &str) -> bool {
-    let (ascii, foreign) = text.chars().filter(|c| c.is_alphanumeric()).fold((0, 0), |(ascii, foreign), c| {
-        if c.is_ascii() { (ascii + 1, foreign) } else { (ascii, foreign + 1) }
-    });
+    let (ascii, foreign) = text
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .fold((0, 0), |(ascii, foreign), c| if c.is_ascii() { (ascii + 1, foreign) } else { (ascii, foreign + 1) });
     ascii > foreign
 }
 
@@ -49,7 +50,9 @@ pub(super) async fn speak(text: &str, voice: &str) -> Result<Vec<i16>, Error> {
         .kill_on_drop(true);
     let output = match timeout(LIMIT, flite.output()).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::Absent),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::Absent);
+        }
         Ok(Err(error)) => return Err(Error::Io(error)),
         Err(_elapsed) => return Err(Error::Stuck),
     };
@@ -77,8 +80,7 @@ fn read_wav(wav: &[u8]) -> Option<(u32, Vec<i16>)> {
             b"fmt " => rate = Some(u32::from_le_bytes(wav.get(body + 4..body + 8)?.try_into().ok()?)),
             b"data" => {
                 let bytes = &wav[body..wav.len().min(body.saturating_add(length.max(1)))];
-                let pcm: Vec<i16> =
-                    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                let pcm: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
                 return rate.filter(|_| !pcm.is_empty()).map(|rate| (rate, pcm));
             }
             _ => {}

@@ -13,8 +13,8 @@ pub(super) const WINDOW: usize = 24;
 const STRIDE: usize = 32;
 /// A window with fewer loud samples is too much like any other silence.
 const LOUD_SAMPLES: usize = 12;
-/// Magnitude from which a sample counts as loud.
-const LOUD: i16 = 250;
+/// Complement of the code from which a sample counts as loud: a magnitude of 252 or more.
+const LOUD: u8 = 0x18;
 /// Places kept for one window. More would only come from a sound that repeats itself exactly.
 const MAX_PLACES: usize = 8;
 
@@ -77,11 +77,9 @@ impl Rolling {
     }
 }
 
-/// Below [`LOUD`] in magnitude. The complement of a code rises with its magnitude.
+/// The complement of a code rises with the magnitude it stands for.
 pub(super) fn is_loud(code: u8) -> bool {
-    const THRESHOLD: u8 = 0x11; // decode(!0x11) is 276, decode(!0x10) is 260
-    const _: () = assert!(LOUD < 276);
-    (!code & 0x7f) >= THRESHOLD
+    (!code & 0x7f) >= LOUD
 }
 
 /// A polynomial's low bits know only the codes' low bits; this spreads them (MurmurHash3's finaliser).

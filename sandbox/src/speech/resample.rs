@@ -59,9 +59,7 @@ pub fn halve(pcm: &[i16]) -> Vec<i16> {
 /// A whole piece at 8 kHz to 16 kHz. The original samples stay untouched at the even places, so that
 /// [`every_other`] gives them back exactly and an ear still recognises them.
 pub fn double(pcm: &[i16]) -> Vec<i16> {
-    let sample = |at: isize| {
-        usize::try_from(at).ok().and_then(|at| pcm.get(at)).map_or(0.0, |s| f32::from(*s))
-    };
+    let sample = |at: isize| usize::try_from(at).ok().and_then(|at| pcm.get(at)).map_or(0.0, |s| f32::from(*s));
     let mut doubled = Vec::with_capacity(2 * pcm.len());
     for (at, original) in pcm.iter().enumerate() {
         let at = at as isize;
@@ -112,8 +110,7 @@ mod tests {
         let pcm = tone(700.0, 8_000.0, 4_001);
         let doubled = double(&pcm);
         let mut odd = false;
-        let back: Vec<i16> =
-            doubled.chunks(333).flat_map(|chunk| every_other(chunk, &mut odd)).collect();
+        let back: Vec<i16> = doubled.chunks(333).flat_map(|chunk| every_other(chunk, &mut odd)).collect();
         assert_eq!(back, pcm);
         let clean = tone(700.0, 16_000.0, doubled.len());
         let error: Vec<i16> = doubled.iter().zip(&clean).map(|(a, b)| a - b).collect();

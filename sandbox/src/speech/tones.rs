@@ -84,3 +84,30 @@ impl Throat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::speech::{SpeechBank, Utterance, resample};
+
+    /// The share of 16 ms frames that the detector of the product takes for speech.
+    fn voiced_share(said: &Utterance) -> f32 {
+        let mut detector = earshot::Detector::default_boxed();
+        let wide = resample::double(&said.pcm);
+        let frames: Vec<bool> =
+            wide.as_chunks::<256>().0.iter().map(|frame| detector.predict_i16(frame) >= 0.5).collect();
+        frames.iter().filter(|voiced| **voiced).count() as f32 / frames.len() as f32
+    }
+
+    #[tokio::test]
+    async fn a_voice_activity_detector_fires_on_tones_and_on_flite() {
+        for (bank, least) in [(SpeechBank::tones(), 0.5), (SpeechBank::new(), 0.5)] {
+            for voice in ["kal", "slt", "rms", "awb"] {
+                let said = bank.say("Hello, yes, I am looking for a two bedroom flat near the lake.", voice).await;
+                let share = voiced_share(&said);
+                assert!(share > least, "{voice}: {share}");
+            }
+            let short = bank.say("Yes.", "rms").await;
+            assert!(voiced_share(&short) > 0.25, "{}", voiced_share(&short));
+        }
+    }
+}

@@ -9,8 +9,7 @@ pub const SILENCE: u8 = 0xff;
 
 /// One 16-bit sample as a µ-law byte.
 pub fn encode(sample: i16) -> u8 {
-    let (sign, magnitude) =
-        if sample < 0 { (0x80, -i32::from(sample)) } else { (0, i32::from(sample)) };
+    let (sign, magnitude) = if sample < 0 { (0x80, -i32::from(sample)) } else { (0, i32::from(sample)) };
     let biased = magnitude.min(CLIP) + BIAS;
     // The bias guarantees that bit 7 or a higher one is set.
     let exponent = 24 - biased.leading_zeros() as i32;

@@ -69,30 +69,55 @@ impl Utterance {
 /// Spreads the words over the frames that sound, in proportion to how much there is to say. Pauses
 /// belong to no word.
 fn time_words(text: &str, pcm: &[i16]) -> Vec<WordTiming> {
-    let words: Vec<&str> =
-        text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
+    let words: Vec<&str> = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
     let sounding = sounding_frames(pcm);
-    let total: usize = words.iter().map(|word| weight(word)).sum();
     if words.is_empty() || sounding.is_empty() {
         return Vec::new();
     }
+    let mut boundaries = vec![0];
+    boundaries.extend(words.iter().scan(0, |said, word| {
+        *said += weight(word);
+        Some(*said)
+    }));
+    let anchors = anchors(&boundaries, &sounding);
+    let place = |said: usize| {
+        let upper = anchors.partition_point(|(weight, _)| *weight < said).max(1);
+        let ((w0, f0), (w1, f1)) = (anchors[upper - 1], anchors[upper]);
+        f0 + (said - w0) * (f1 - f0) / (w1 - w0)
+    };
     let frame_ms = FRAME as u64 / PER_MS;
-    let place = |said: usize| (said * sounding.len() / total).min(sounding.len() - 1);
-    let mut said = 0;
     words
         .iter()
-        .map(|word| {
-            let first = sounding[place(said)];
-            said += weight(word);
-            // The word ends where the next begins, but never behind a pause.
-            let last = sounding[(said * sounding.len() / total).max(1) - 1];
+        .zip(boundaries.windows(2))
+        .map(|(word, said)| {
+            let first = place(said[0]).min(sounding.len() - 1);
+            // The word ends where it last sounds, not where the next begins: a pause may lie between.
+            let last = (place(said[1]).max(first + 1) - 1).min(sounding.len() - 1);
             WordTiming {
                 word: (*word).to_owned(),
-                start_ms: first as u64 * frame_ms,
-                end_ms: (last.max(first) as u64 + 1) * frame_ms,
+                start_ms: sounding[first] as u64 * frame_ms,
+                end_ms: (sounding[last] as u64 + 1) * frame_ms,
             }
         })
         .collect()
+}
+
+/// Pairs of (what was said, how many frames have sounded) that belong together: both ends, and at
+/// every pause the word boundary that is nearest to it. Strictly rising in both.
+fn anchors(boundaries: &[usize], sounding: &[usize]) -> Vec<(usize, usize)> {
+    let (total, frames) = (boundaries[boundaries.len() - 1], sounding.len());
+    let mut anchors = vec![(0, 0)];
+    let pauses = sounding.windows(2).enumerate().filter(|(_, pair)| pair[1] - pair[0] > PAUSE_FRAMES);
+    for (before, _) in pauses {
+        let frame = before + 1;
+        let nearest = boundaries.iter().copied().min_by_key(|said| (said * frames / total).abs_diff(frame));
+        let (last_said, last_frame) = anchors[anchors.len() - 1];
+        if let Some(said) = nearest.filter(|said| *said > last_said && *said < total && frame > last_frame) {
+            anchors.push((said, frame));
+        }
+    }
+    anchors.push((total, frames));
+    anchors
 }
 
 /// Letters, where a digit counts as the word it is spoken as.

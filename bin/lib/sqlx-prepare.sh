@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Writes .sqlx, the description of every query, from a freshly migrated database; with --check it compares instead.
+# The macros do the writing: compiled online with SQLX_OFFLINE_DIR set, each stores what the database told it.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+cd "$ROOT"
+# shellcheck source=postgres.sh
+. bin/lib/postgres.sh
+CRATES=(shared worker)
+
+SQLX_OFFLINE=true cargo build --quiet --package api --bin api
+postgres_up "${POSTGRES_CLUSTER:-dev}"
+postgres_psql -c 'drop database if exists trunkline_prepare with (force)' -c 'create database trunkline_prepare'
+SQLX_DATABASE_URL=$(postgres_url trunkline_prepare)
+DATABASE_URL=$SQLX_DATABASE_URL target/debug/api migrate >/dev/null
+
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+export SQLX_DATABASE_URL SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh
+unset DATABASE_URL
+for crate in "${CRATES[@]}"; do
+  touch "$crate/src/lib.rs"
+  cargo check --quiet --package "$crate" --tests
+done
+unset SQLX_OFFLINE_DIR
+
+if [ "${1:-}" = --check ]; then
+  if diff -rq "$fresh" .sqlx >/dev/null; then echo '.sqlx is up to date'; else
+    echo '.sqlx differs from what the migrated database says; run bin/lib/sqlx-prepare.sh and commit:' >&2
+    diff -rq "$fresh" .sqlx >&2 || true
+    exit 1
+  fi
+else
+  rm -rf .sqlx; mkdir .sqlx; cp "$fresh"/*.json .sqlx/
+  echo ".sqlx: $(find .sqlx -name '*.json' | wc -l | tr -d ' ') queries"
+fi
