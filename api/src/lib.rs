@@ -1,1 +1,32 @@
+//! The HTTP surface: the campaign API, the carriers' webhooks, reports and exports.
+//!
+//! It owns routes, authentication, validation and problem documents. It must never know how a job works, a carrier's REST API
+//! or audio; all SQL is in `shared`. Start reading with [`router`], which names every route, then [`campaigns`].
+//!
+//! Invariants: every request but a webhook runs as one account, in a transaction that sees that account's rows alone
+//! ([`auth::Caller::tenant`]); a webhook is stored before anybody looks at it; every error is an RFC 9457 problem.
 
+pub mod analytics;
+pub mod auth;
+pub mod calls;
+pub mod campaign_lifecycle;
+pub mod campaign_settings;
+pub mod campaigns;
+pub mod config;
+pub mod do_not_call;
+pub mod error;
+pub mod exports;
+pub mod extract;
+pub mod health;
+pub mod imports;
+pub mod leads;
+pub mod observe;
+pub mod operator;
+pub mod page;
+pub mod router;
+pub mod serve;
+pub mod sessions;
+pub mod state;
+pub mod uploads;
+pub mod voice_agents;
+pub mod webhooks;

@@ -12,8 +12,18 @@
 //! - Every asynchronous result carries the epoch of the reply it belongs to; a stale one is dropped.
 //! - Every wait, buffer and retry has a bound, and reaching it is counted.
 
+pub mod app;
+pub mod audio;
 pub mod carrier;
+pub mod config;
+pub mod dialogue;
 pub mod llm;
+pub mod pacer;
+pub mod playbook;
 pub mod provider;
+pub mod recorder;
+pub mod server;
+pub mod session;
+pub mod store;
 pub mod stt;
 pub mod tts;

@@ -6,11 +6,20 @@
 //!
 //! Start reading at [`exotel`] (a call's life), then [`callee`] (the human at the other end).
 
+pub mod bench;
+pub mod brain;
+pub mod callee;
+mod control;
 pub mod deepgram;
+pub mod demo;
+pub mod elevenlabs;
 pub mod environment;
 pub mod exotel;
 pub mod faults;
 pub mod log;
+pub mod openai;
+pub mod scenarios;
+mod server;
 pub mod settings;
 pub mod speech;
 pub mod world;
@@ -19,9 +28,16 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use crate::server::{Running, Shutdown, serve};
 use crate::world::World;
 
 /// Every simulated service behind one router.
 pub fn app(world: Arc<World>) -> Router {
-    Router::new().merge(deepgram::router()).with_state(world)
+    Router::new()
+        .merge(control::router())
+        .merge(exotel::router())
+        .merge(deepgram::router())
+        .merge(openai::router())
+        .merge(elevenlabs::router())
+        .with_state(world)
 }

@@ -67,6 +67,16 @@ pub struct Settings {
     /// The longest time a callee takes to begin to answer, in ms.
     #[arg(long, env = "SANDBOX_REACTION_MAX_MS", default_value_t = Settings::default().reaction_max_ms)]
     pub reaction_max_ms: u64,
+    /// Whether marks are echoed although `clear` dropped their audio (as live streams may).
+    #[arg(long, env = "SANDBOX_ECHO_CLEARED_MARKS", action = clap::ArgAction::Set, default_value_t = Settings::default().echo_cleared_marks)]
+    pub echo_cleared_marks: bool,
+    /// Whether flow calls (mode B) get the typed callbacks that they subscribed to. The documents
+    /// disagree; the one live capture shows the plain callback.
+    #[arg(long, env = "SANDBOX_FLOW_EVENTS", action = clap::ArgAction::Set, default_value_t = Settings::default().flow_events)]
+    pub flow_events: bool,
+    /// Speak in tones even where a synthesiser is installed: quick, and the same everywhere.
+    #[arg(long, env = "SANDBOX_TONES", action = clap::ArgAction::Set, default_value_t = Settings::default().tones)]
+    pub tones: bool,
     /// Concurrent streams the account may have (`Streaming_call_throttled` beyond).
     #[arg(long, env = "SANDBOX_MAX_STREAMS", default_value_t = Settings::default().max_streams)]
     pub max_streams: usize,
@@ -95,6 +105,9 @@ impl Default for Settings {
             strict_ahead_secs: 5.0,
             reaction_min_ms: 300,
             reaction_max_ms: 900,
+            echo_cleared_marks: true,
+            flow_events: false,
+            tones: false,
             max_streams: 300,
         }
     }

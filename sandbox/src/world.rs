@@ -19,7 +19,7 @@ impl World {
         Arc::new(Self {
             log: Log::default(),
             faults: Faults::default(),
-            speech: SpeechBank::new(),
+            speech: if settings.tones { SpeechBank::tones() } else { SpeechBank::new() },
             exotel: Carrier::new(&settings),
             settings,
         })

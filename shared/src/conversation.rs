@@ -117,3 +117,119 @@ pub async fn request_callback(
     .await?;
     Ok(())
 }
+
+/// Everything noted while a call ran.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    pub answers: serde_json::Value,
+    pub live_disposition: Option<Disposition>,
+    pub callback_text: Option<String>,
+    pub callback_at: Option<DateTime<Utc>>,
+    /// A summary is wanted and not there yet.
+    pub summary_pending: bool,
+}
+
+/// `None` if nothing was noted: nobody spoke, or nothing worth a note was said.
+pub async fn notes(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Option<Notes>> {
+    sqlx::query_as!(
+        Notes,
+        r#"
+        select answers, live_disposition as "live_disposition: Disposition", callback_text, callback_at,
+            summary_status = 'pending' as "summary_pending!"
+        from conversations
+        where call_id = $1
+        "#,
+        call as CallId,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Asks for a summary of the call; asking again, or after it was written, changes nothing.
+pub async fn want_summary(db: impl PgExecutor<'_>, account: AccountId, call: CallId) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into conversations (call_id, account_id, summary_status) values ($1, $2, 'pending')
+        on conflict (call_id) do update set summary_status = 'pending' where conversations.summary_status = 'none'
+        "#,
+        call as CallId,
+        account as AccountId,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes the result of a call that needs no summary: nobody spoke, or a machine did.
+pub async fn note_outcome(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    call: CallId,
+    disposition: Disposition,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into conversations (call_id, account_id, disposition) values ($1, $2, $3)
+        on conflict (call_id) do update set disposition = excluded.disposition
+        "#,
+        call as CallId,
+        account as AccountId,
+        disposition.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What a finished conversation came to.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    pub summary: String,
+    pub disposition: Disposition,
+    pub intent: Option<String>,
+    /// The fields of the qualification: `purpose`, `budget`, `timeline`, `location`, `property_type`, `site_visit`, …
+    pub extracted: serde_json::Value,
+    /// 0 to 100.
+    pub score: Option<i32>,
+    pub score_reasons: Vec<String>,
+    pub callback_text: Option<String>,
+    pub callback_at: Option<DateTime<Utc>>,
+    /// The language model that wrote it; `None` if rules did.
+    pub model: Option<String>,
+    /// Why the language model did not write it.
+    pub error: Option<String>,
+}
+
+/// Stores the summary, once. `false` if none was wanted or it is stored already: then its lead is finished too.
+pub async fn store_summary(
+    db: impl PgExecutor<'_>,
+    call: CallId,
+    summary: &Summary,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update conversations
+        set summary = $2, disposition = $3, intent = $4, extracted = $5, score = $6, score_reasons = $7,
+            lead_qualified = ($3 = 'qualified'), callback_text = coalesce($8, callback_text),
+            callback_at = coalesce($9, callback_at), model = $10, summary_error = $11, summarized_at = $12,
+            summary_status = case when $11::text is null then 'completed' else 'failed' end
+        where call_id = $1 and summary_status = 'pending'
+        "#,
+        call as CallId,
+        summary.summary,
+        summary.disposition.as_str(),
+        summary.intent,
+        summary.extracted,
+        summary.score,
+        serde_json::json!(summary.score_reasons),
+        summary.callback_text,
+        summary.callback_at,
+        summary.model,
+        summary.error,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

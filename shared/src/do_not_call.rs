@@ -1,7 +1,7 @@
 //! Numbers that must not be called: the list wins over everything, at once, across campaigns.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::id::{AccountId, CallId};
 
@@ -72,4 +72,64 @@ pub async fn opt_out(db: &mut PgConnection, call: CallId, words: &str, now: Date
         return Ok(());
     };
     add(db, row.account_id, &row.phone, Source::Call, words, Some(call), now).await
+}
+
+/// One number of the list.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Entry {
+    pub id: i64,
+    /// E.164.
+    pub phone: String,
+    pub reason: String,
+    /// `operator`, `call`, `carrier` or `sms`.
+    pub source: String,
+    /// The call in which it was asked for.
+    pub call_id: Option<CallId>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Newest first, older than `before`, then behind `offset` of them; `phone` looks for one number.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    phone: Option<&str>,
+    before: Option<i64>,
+    offset: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Entry>> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        select id, phone, reason, source, call_id as "call_id: CallId", created_at
+        from do_not_call
+        where account_id = $1 and ($2::text is null or phone = $2) and ($3::bigint is null or id < $3)
+        order by id desc
+        offset $4 limit $5
+        "#,
+        account as AccountId,
+        phone,
+        before,
+        offset,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn count(db: impl PgExecutor<'_>, account: AccountId, phone: Option<&str>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from do_not_call where account_id = $1 and ($2::text is null or phone = $2)"#,
+        account as AccountId,
+        phone,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Takes a number off the list. Leads that it suppressed stay suppressed: whoever wants them called lists them anew.
+pub async fn remove(db: impl PgExecutor<'_>, account: AccountId, phone: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query!("delete from do_not_call where account_id = $1 and phone = $2", account as AccountId, phone)
+        .execute(db)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -6,16 +6,37 @@
 //! Invariants: domain rows are the truth and a job is only a nudge; every transition is one guarded statement; a state
 //! change and the jobs it causes are written in one transaction.
 
+pub mod account;
+pub mod api_key;
+pub mod breaker;
 pub mod call;
+pub mod call_detail;
 pub mod call_event;
+pub mod calling_window;
+pub mod campaign;
+pub mod campaign_window;
+pub mod carrier_event;
 pub mod clock;
 pub mod conversation;
 pub mod db;
+pub mod dial;
+pub mod dispatch;
 pub mod do_not_call;
 pub mod id;
+pub mod import;
 pub mod job_queue;
 pub mod jobs;
+pub mod lead;
+pub mod lead_import;
+pub mod pace;
+pub mod phone;
+pub mod recording;
+pub mod report;
+pub mod retry_policy;
+pub mod settle;
+pub mod storage;
 pub mod stream;
+pub mod sweep;
 pub mod telemetry;
 pub mod turn;
 pub mod voice_agent;

@@ -1,5 +1,7 @@
 //! A voice agent: the persona that speaks in a call. Versioned, because a call pins the version it began with.
 
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::id::{AccountId, VoiceAgentId};
@@ -96,4 +98,100 @@ pub async fn exists(db: impl PgExecutor<'_>, account: AccountId, id: VoiceAgentI
     .fetch_one(db)
     .await?;
     Ok(found)
+}
+
+/// An agent as its latest version stands.
+#[derive(Clone, Debug)]
+pub struct VoiceAgent {
+    pub id: VoiceAgentId,
+    pub name: String,
+    pub version: i32,
+    pub settings: Json<VoiceAgentSettings>,
+    pub created_at: DateTime<Utc>,
+    /// When the latest version was made.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// In the order in which they were made, behind the agent `after`, then behind `offset` of them.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    after: Option<i64>,
+    offset: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<VoiceAgent>> {
+    sqlx::query_as!(
+        VoiceAgent,
+        r#"
+        select a.id as "id: VoiceAgentId", a.name, a.version, v.settings as "settings: Json<VoiceAgentSettings>",
+            a.created_at, v.created_at as updated_at
+        from voice_agents a
+        join voice_agent_versions v on v.voice_agent_id = a.id and v.version = a.version
+        where a.account_id = $1 and a.id > coalesce($2::bigint, 0)
+        order by a.id
+        offset $3 limit $4
+        "#,
+        account as AccountId,
+        after,
+        offset,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn count(db: impl PgExecutor<'_>, account: AccountId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from voice_agents where account_id = $1"#,
+        account as AccountId
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: VoiceAgentId) -> sqlx::Result<Option<VoiceAgent>> {
+    sqlx::query_as!(
+        VoiceAgent,
+        r#"
+        select a.id as "id: VoiceAgentId", a.name, a.version, v.settings as "settings: Json<VoiceAgentSettings>",
+            a.created_at, v.created_at as updated_at
+        from voice_agents a
+        join voice_agent_versions v on v.voice_agent_id = a.id and v.version = a.version
+        where a.account_id = $1 and a.id = $2
+        "#,
+        account as AccountId,
+        id as VoiceAgentId,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Makes the agent's next version; calls under way keep theirs. `false` if there is no such agent. Pass a connection inside a
+/// transaction.
+pub async fn add_version(
+    db: &mut PgConnection,
+    account: AccountId,
+    id: VoiceAgentId,
+    name: &str,
+    settings: &VoiceAgentSettings,
+) -> sqlx::Result<bool> {
+    let version = sqlx::query_scalar!(
+        "update voice_agents set version = version + 1, name = $3 where account_id = $1 and id = $2 returning version",
+        account as AccountId,
+        id as VoiceAgentId,
+        name,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(version) = version else { return Ok(false) };
+    sqlx::query!(
+        "insert into voice_agent_versions (account_id, voice_agent_id, version, settings) values ($1, $2, $3, $4)",
+        account as AccountId,
+        id as VoiceAgentId,
+        version,
+        serde_json::json!(settings),
+    )
+    .execute(db)
+    .await?;
+    Ok(true)
 }

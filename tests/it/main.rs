@@ -3,5 +3,7 @@
 //! They need `TEST_DATABASE_URL` (a cluster's superuser) and the built binaries: `bin/test` provides both.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod campaigns;
+mod faults;
 mod harness;
 mod tidy;

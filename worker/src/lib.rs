@@ -1,1 +1,3 @@
 
+pub mod lead_list;
+pub mod queue;

@@ -58,6 +58,10 @@ impl History {
         self.entries.push(entry);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn human_spoke(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry, Entry::Human(_)))
     }

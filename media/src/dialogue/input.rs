@@ -146,6 +146,9 @@ pub enum Input {
 
     /// The VAD heard at least ~60-100 ms of voice. `began` is when it really began (at or before now).
     VoiceStarted { began: CallTime },
+    /// The VAD still hears voice, without a break up to `until`. Every ~50 ms between start and stop: what tells a real
+    /// interruption from a short "hmm" without waiting for the hangover.
+    VoiceGoesOn { until: CallTime },
     /// The voice is over. `ended` is when it really ended, some VAD hangover before now.
     VoiceStopped { ended: CallTime },
 

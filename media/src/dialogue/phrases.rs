@@ -20,6 +20,9 @@ const INTERRUPTIONS: &[&str] = &[
     "बस", "नहीं", "नही", "मत",
 ];
 
+/// Said on picking up, and again over a greeting.
+const GREETINGS: &[&str] = &["hello", "hi", "hey", "halo", "namaste", "namaskar", "good morning", "good afternoon", "good evening", "हेलो", "हैलो", "नमस्ते", "नमस्कार"];
+
 /// Whole answers that need no more waiting.
 const CLOSED_ANSWERS: &[&str] = &[
     "yes", "yeah", "yep", "yup", "no", "nope", "nah", "sure", "ok", "okay", "fine", "correct", "right", "exactly", "speaking", "hello", "hi",
@@ -112,6 +115,10 @@ fn position_after(words: &[String], list: &[&str]) -> Option<usize> {
 
 pub(crate) fn is_acknowledgement(words: &[String]) -> bool {
     covered_by(words, ACKNOWLEDGEMENTS)
+}
+
+pub(crate) fn is_greeting(words: &[String]) -> bool {
+    covered_by(words, GREETINGS)
 }
 
 /// Words that are not part of an acknowledgement.

@@ -14,6 +14,8 @@ pub(crate) struct Utterance {
     pub(crate) began: CallTime,
     /// `Some` while the VAD hears voice: since when.
     pub(crate) voice_since: Option<CallTime>,
+    /// Up to when this voice has certainly lasted.
+    pub(crate) voice_until: Option<CallTime>,
     /// End of the last voice. `None` if the VAD has not heard any end.
     pub(crate) voice_ended: Option<CallTime>,
     /// All voice so far, without the piece that is still going on.
@@ -22,6 +24,8 @@ pub(crate) struct Utterance {
     pub(crate) carried: String,
     finals: String,
     interim: String,
+    /// Keys pressed on the phone.
+    pub(crate) keys: String,
     /// When the words last changed.
     words_changed: Option<CallTime>,
     pub(crate) final_at: Option<CallTime>,
@@ -38,11 +42,13 @@ impl Utterance {
         Self {
             began,
             voice_since: None,
+            voice_until: None,
             voice_ended: None,
             voiced: Duration::ZERO,
             carried: String::new(),
             finals: String::new(),
             interim: String::new(),
+            keys: String::new(),
             words_changed: None,
             final_at: None,
             speech_final: None,
@@ -61,11 +67,18 @@ impl Utterance {
         pause
     }
 
+    pub(crate) fn voice_goes_on(&mut self, until: CallTime) {
+        if self.voice_since.is_some() {
+            self.voice_until = Some(until);
+        }
+    }
+
     pub(crate) fn voice_stopped(&mut self, ended: CallTime) {
         if let Some(since) = self.voice_since.take() {
             self.voiced += ended.since(since);
         }
         self.voice_ended = Some(ended.max(self.began));
+        self.voice_until = None;
         self.finalize_sent = false;
     }
 
@@ -98,11 +111,42 @@ impl Utterance {
         }
     }
 
+    /// Everything so far, for the model: words and keys.
     pub(crate) fn text(&self) -> String {
+        with_keys(&self.spoken(), &self.keys)
+    }
+
+    pub(crate) fn spoken(&self) -> String {
         let mut text = self.carried.clone();
         push_words(&mut text, &self.finals);
         push_words(&mut text, &self.interim);
         text
+    }
+
+    pub(crate) fn key(&mut self, digit: char, now: CallTime) {
+        /// Longer than any card or account number; somebody leans on the phone.
+        const MOST_KEYS: usize = 32;
+        if self.keys.len() < MOST_KEYS {
+            self.keys.push(digit);
+        }
+        self.words_changed = Some(now);
+        self.final_at = Some(now);
+        self.going_on();
+        // The usual sign that a number is whole.
+        if digit == '#' {
+            self.turn_model_ended = Some(now);
+        }
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Takes up a turn that had been closed too early.
+    pub(crate) fn take_up(&mut self, spoken: String, keys: String, began: CallTime) {
+        self.carried = spoken;
+        self.keys = keys + &self.keys;
+        self.began = began;
     }
 
     /// Words of the provider's segment that is still open.
@@ -152,6 +196,15 @@ impl Utterance {
     pub(crate) fn ended(&self) -> CallTime {
         self.voice_ended.or(self.words_changed).unwrap_or(self.began)
     }
+}
+
+/// Words and pressed keys as one text.
+pub(crate) fn with_keys(spoken: &str, keys: &str) -> String {
+    let mut text = spoken.to_owned();
+    if !keys.is_empty() {
+        push_words(&mut text, &format!("(pressed the keys {keys})"));
+    }
+    text
 }
 
 /// Appends with one space between.

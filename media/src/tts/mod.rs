@@ -5,7 +5,10 @@ pub mod elevenlabs;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use crate::{
     dialogue::{CharAt, Epoch},
@@ -23,6 +26,8 @@ pub enum TtsCommand {
         clause: u32,
         /// Never empty.
         text: String,
+        /// Every call says it (a greeting): worth caching at first use.
+        repeats: bool,
     },
     /// No more clauses will come; answered by [`TtsEvent::Done`].
     Finish {
@@ -54,6 +59,8 @@ pub enum TtsEvent {
         audio: SpeechAudio,
         /// Where its characters stand in it; may be empty.
         alignment: Vec<CharAt>,
+        /// On the first sound of a reply: how long the provider took for it.
+        first: Option<FirstSound>,
     },
     /// All audio of the reply has been given.
     Done {
@@ -71,6 +78,16 @@ pub enum TtsEvent {
     },
 }
 
+/// When a reply was first asked of the provider, and when its first sound came: what lies between is the provider's share of
+/// the latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstSound {
+    /// The first clause was written to the socket.
+    pub asked_at: Instant,
+    /// Its first sound was read from it. The same instant for a cached phrase.
+    pub received_at: Instant,
+}
+
 /// 8 kHz mono samples on their way to the human.
 ///
 /// Holds its share of the audio that may be ahead of the playout (about three seconds): while nobody drops it, the client
@@ -79,7 +96,7 @@ pub enum TtsEvent {
 pub struct SpeechAudio {
     /// Shared, because cached phrases are played in many calls at once.
     pub samples: Arc<[i16]>,
-    /// Given back when the audio is sent or thrown away. Cached audio holds none.
+    /// Given back when the audio is sent or thrown away.
     pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 

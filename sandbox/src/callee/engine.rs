@@ -91,13 +91,31 @@ enum Doing {
     Next,
     /// Until its own sound is out.
     Speaking,
-    Waiting { turns: u32, until: u64 },
-    Conversing { replies: Replies, turns: u32, nudges: u32, quiet_since: u64 },
+    Waiting {
+        turns: u32,
+        until: u64,
+    },
+    Conversing {
+        replies: Replies,
+        turns: u32,
+        nudges: u32,
+        quiet_since: u64,
+    },
     /// A reply is being said; `then` follows.
-    Replying { replies: Replies, turns: u32, then: Then },
+    Replying {
+        replies: Replies,
+        turns: u32,
+        then: Then,
+    },
     /// Waits for the agent to have spoken this long.
-    Ambush { after_ms: u64, until: u64, text: Option<String> },
-    Silent { until: u64 },
+    Ambush {
+        after_ms: u64,
+        until: u64,
+        text: Option<String>,
+    },
+    Silent {
+        until: u64,
+    },
     HungUp,
 }
 
@@ -180,8 +198,8 @@ impl Callee {
                 }
                 Doing::Conversing { .. } => return self.converse(),
                 Doing::Ambush { after_ms, until, text } => {
-                    let due = self.agent.speaking
-                        && self.agent.began_at.is_some_and(|began| self.now >= began + *after_ms);
+                    let due =
+                        self.agent.speaking && self.agent.began_at.is_some_and(|began| self.now >= began + *after_ms);
                     if !due && self.now < *until {
                         return None;
                     }
@@ -259,12 +277,7 @@ impl Callee {
             }
             Step::HangUp => return Some(self.hang_up()),
             // These belong to the carrier and mean nothing once the phone is answered.
-            Step::RefuseDnd
-            | Step::Ring { .. }
-            | Step::Busy
-            | Step::NoAnswer
-            | Step::Fail
-            | Step::Answer => {}
+            Step::RefuseDnd | Step::Ring { .. } | Step::Busy | Step::NoAnswer | Step::Fail | Step::Answer => {}
         }
         None
     }
@@ -397,8 +410,7 @@ mod tests {
 
     #[test]
     fn an_interruption_comes_while_the_agent_speaks() {
-        let mut callee =
-            callee(vec![Step::Interrupt { after_ms: 700, text: "Who is this?".into() }, Step::HangUp]);
+        let mut callee = callee(vec![Step::Interrupt { after_ms: 700, text: "Who is this?".into() }, Step::HangUp]);
         at(&mut callee, 100, began(100));
         assert!(at(&mut callee, 700, Input::Tick).is_empty());
         assert_eq!(at(&mut callee, 800, Input::Tick), say("Who is this?"));
@@ -435,6 +447,7 @@ mod tests {
     #[test]
     fn a_silent_agent_is_nudged_and_then_left() {
         let mut callee = callee(vec![converse()]);
+        assert!(at(&mut callee, 0, Input::Tick).is_empty());
         assert_eq!(at(&mut callee, 9_000, Input::Tick), say(NUDGE));
         assert!(at(&mut callee, 10_000, Input::Spoke).is_empty());
         assert_eq!(at(&mut callee, 19_000, Input::Tick), say(NUDGE));

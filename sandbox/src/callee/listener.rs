@@ -40,9 +40,15 @@ pub struct Listener {
 enum Unknown {
     Quiet,
     /// A sound began; the ear may still recognise it.
-    Sound { since: u64, last: u64 },
+    Sound {
+        since: u64,
+        last: u64,
+    },
     /// It was reported as speech.
-    Speech { since: u64, last: u64 },
+    Speech {
+        since: u64,
+        last: u64,
+    },
 }
 
 impl Listener {

@@ -42,7 +42,9 @@ pub enum Step {
     /// The carrier refuses the call because the number is on the national do-not-disturb list.
     RefuseDnd,
     /// The phone rings this long (scaled by the sandbox's rate). Several add up.
-    Ring { ms: u64 },
+    Ring {
+        ms: u64,
+    },
     Busy,
     /// Rings until the carrier gives up (`TimeOut`).
     NoAnswer,
@@ -56,7 +58,9 @@ pub enum Step {
         #[serde(default = "default_patience_ms")]
         max_ms: u64,
     },
-    Say { text: String },
+    Say {
+        text: String,
+    },
     /// Answers whatever the agent says, until the turns are used up or a reply ends it.
     Converse {
         /// Answers to the usual questions.
@@ -72,14 +76,25 @@ pub enum Step {
         turns: u32,
     },
     /// Speaks over the agent, this long after the agent began.
-    Interrupt { after_ms: u64, text: String },
-    StaySilent { ms: u64 },
+    Interrupt {
+        after_ms: u64,
+        text: String,
+    },
+    StaySilent {
+        ms: u64,
+    },
     /// Presses keys (`0-9*#`).
-    Dtmf { digits: String },
-    Beep { ms: u64 },
+    Dtmf {
+        digits: String,
+    },
+    Beep {
+        ms: u64,
+    },
     HangUp,
     /// Hangs up this long after the agent began to speak.
-    HangUpMidSentence { after_ms: u64 },
+    HangUpMidSentence {
+        after_ms: u64,
+    },
     /// A machine: greeting, beep, and then it records until the agent leaves.
     Voicemail {
         greeting: String,

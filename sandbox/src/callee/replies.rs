@@ -78,20 +78,45 @@ impl Topic {
                 &["purpose", "investment", "invest", "own use", "self use", "to live in", "live in it", "उद्देश्य", "निवेश"]
             }
             Self::Budget => &["budget", "price range", "how much", "spend", "बजट", "bajat"],
-            Self::Timeline => {
-                &["timeline", "how soon", "when are you planning", "when do you plan", "by when", "time frame", "move in", "कब तक"]
+            Self::Timeline => &[
+                "timeline",
+                "how soon",
+                "when are you planning",
+                "when do you plan",
+                "by when",
+                "time frame",
+                "move in",
+                "कब तक",
+            ],
+            Self::Location => {
+                &["location", "which area", "what area", "locality", "which part", "where", "इलाके", "जगह"]
             }
-            Self::Location => &["location", "which area", "what area", "locality", "which part", "where", "इलाके", "जगह"],
             Self::PropertyType => &[
-                "type of property", "property type", "kind of property", "bhk", "bedroom", "villa", "plot",
-                "configuration", "किस तरह",
+                "type of property",
+                "property type",
+                "kind of property",
+                "bhk",
+                "bedroom",
+                "villa",
+                "plot",
+                "configuration",
+                "किस तरह",
             ],
             Self::SiteVisit => &["site visit", "visit", "come and see", "see the property", "show you", "साइट"],
-            Self::CallbackTime => &["call you back", "call back", "callback", "better time", "when should i call", "when can i call"],
+            Self::CallbackTime => {
+                &["call you back", "call back", "callback", "better time", "when should i call", "when can i call"]
+            }
             Self::Email => &["email", "e-mail", "mail id"],
             Self::Goodbye => &[
-                "goodbye", "good bye", "bye", "have a great day", "have a nice day", "have a good day",
-                "take care", "अलविदा", "शुभ दिन",
+                "goodbye",
+                "good bye",
+                "bye",
+                "have a great day",
+                "have a nice day",
+                "have a good day",
+                "take care",
+                "अलविदा",
+                "शुभ दिन",
             ],
         }
     }

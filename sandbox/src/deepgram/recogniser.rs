@@ -228,7 +228,7 @@ mod tests {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes I am looking for a flat", "kal").await;
         let mut recogniser = recogniser(&bank, "&endpointing=300");
-        let mut verdicts = recogniser.hear(&[silence(200), said.pcm.clone(), silence(280)].concat());
+        let mut verdicts = recogniser.hear(&[silence(200), said.pcm.clone(), silence(200)].concat());
         let before = story(&verdicts);
         assert!(!before.iter().any(|line| line.starts_with('!')), "{before:?}");
         verdicts.extend(recogniser.hear(&silence(1_500)));

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{SecondsFormat, Utc};
-use rand::Rng;
+use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::{

@@ -34,8 +34,8 @@ pub async fn bot_url(world: &World, call: &Call, flow: &Flow) -> Result<Url, Str
     struct Answer {
         url: String,
     }
-    let credentials = (!url.username().is_empty())
-        .then(|| format!("{}:{}", url.username(), url.password().unwrap_or_default()));
+    let credentials =
+        (!url.username().is_empty()).then(|| format!("{}:{}", url.username(), url.password().unwrap_or_default()));
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.query_pairs_mut().extend_pairs(common(world, call));

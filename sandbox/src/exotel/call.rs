@@ -164,6 +164,8 @@ pub enum Recording {
     None,
     /// The file will be there from `at` on.
     Due { at: DateTime<Utc>, ms: u64 },
+    /// Announced, but the file will never be there (a fault).
+    Never,
 }
 
 /// A call's permanent record.
@@ -176,6 +178,16 @@ pub struct Call {
     pub script: Script,
     pub request: Request,
     truth: Mutex<Truth>,
+    quirks: Mutex<Quirks>,
+}
+
+/// How faults bend the order of this call's callbacks.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Quirks {
+    /// `answered` is held back until after `terminal`.
+    pub answered_last: bool,
+    /// `terminal` went out before the stream's `stop`.
+    pub told_early: bool,
 }
 
 impl Call {
@@ -193,12 +205,16 @@ impl Call {
             callbacks_delivered: 0,
             recording: Recording::None,
         };
-        Self { sid, placed_at, attempt, script, request, truth: Mutex::new(truth) }
+        Self { sid, placed_at, attempt, script, request, truth: Mutex::new(truth), quirks: Mutex::default() }
     }
 
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
         // Every write is a plain assignment or push: a panic leaves nothing half-done.
         self.truth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn quirks(&self) -> MutexGuard<'_, Quirks> {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The key that faults are matched against: number, sid, reference, callback URL.

@@ -200,9 +200,7 @@ fn boundary() -> String {
 fn multipart(fields: &[(String, String)], boundary: &str) -> String {
     let mut body = String::new();
     for (name, value) in fields {
-        body.push_str(&format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-        ));
+        body.push_str(&format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
     }
     body.push_str(&format!("--{boundary}--\r\n"));
     body

@@ -40,7 +40,8 @@ impl Form {
     }
 
     async fn read_multipart(request: Request) -> Result<Self, RestError> {
-        let unreadable = |error: &dyn std::fmt::Display| RestError::bad_request(format!("Unreadable multipart: {error}"));
+        let unreadable =
+            |error: &dyn std::fmt::Display| RestError::bad_request(format!("Unreadable multipart: {error}"));
         let mut parts: Multipart = request.extract().await.map_err(|error| unreadable(&error))?;
         let mut fields = Vec::new();
         while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {

@@ -59,6 +59,8 @@ pub struct Playback {
     last_sample_loud: bool,
     playing: bool,
     cleared: bool,
+    /// Behind the last sample of audio.
+    sound_ended: u64,
 }
 
 impl Playback {
@@ -118,7 +120,8 @@ impl Playback {
                 Some(Queued::Audio { samples, played }) if left > 0 => {
                     if let Some(dry) = self.dry.take() {
                         let ms = (self.position - dry.since) / SAMPLES_PER_MS;
-                        if !dry.cleared && (MIN_GAP_MS..=MAX_GAP_MS).contains(&ms) && (dry.mid_sound || !dry.after_mark) {
+                        if !dry.cleared && (MIN_GAP_MS..=MAX_GAP_MS).contains(&ms) && (dry.mid_sound || !dry.after_mark)
+                        {
                             events.push(Played::Underrun { at: dry.since, ms });
                         }
                         if ms >= MIN_GAP_MS {
@@ -138,6 +141,7 @@ impl Playback {
                     let finished = *played == samples.len();
                     self.queued -= take;
                     self.position += take as u64;
+                    self.sound_ended = self.position;
                     left -= take;
                     if finished {
                         self.queue.pop_front();
@@ -178,6 +182,11 @@ impl Playback {
     /// Samples played since the stream began, silence included.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Where the audio ended, while nothing is left to play.
+    pub fn dry_since(&self) -> Option<u64> {
+        (self.queued == 0).then_some(self.sound_ended)
     }
 
     /// Samples queued and not yet played.

@@ -227,7 +227,6 @@ pub fn decode<J: Job>(bytes: &[u8]) -> Result<J, PayloadError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -20,6 +20,7 @@ const CLOCK_SPEED: &str = "60";
 pub struct TestApp {
     pub db: PgPool,
     pub api_url: String,
+    pub media_port: u16,
     pub world: sandbox::Running,
     pub client: Client,
     pub logs: tempfile::TempDir,
@@ -101,6 +102,7 @@ impl TestApp {
         let app = Self {
             db,
             api_url,
+            media_port,
             world,
             client: Client::new(),
             api: Process::start("api", &["serve"], &environment, logs.path()),

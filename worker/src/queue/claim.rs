@@ -1,7 +1,7 @@
 //! A claimed job in this process: its lease, and the guarantee that it is acknowledged exactly once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -19,13 +19,19 @@ struct LeaseState {
     claimed: Instant,
     /// Milliseconds after `claimed`; 0 once it is known that somebody else has the job.
     valid_for_ms: AtomicU64,
+    /// The handler has ended; only the acknowledgement is on its way.
+    closed: AtomicBool,
 }
 
 impl Lease {
     /// `claimed` must not be later than the moment at which the database wrote the claim: then the lease ends here before
     /// another worker may take the job.
     pub(super) fn new(claimed: Instant, length: Duration) -> Self {
-        Self(Arc::new(LeaseState { claimed, valid_for_ms: AtomicU64::new(millis(length)) }))
+        Self(Arc::new(LeaseState {
+            claimed,
+            valid_for_ms: AtomicU64::new(millis(length)),
+            closed: AtomicBool::new(false),
+        }))
     }
 
     /// `false` once another worker may be running this job, or is: then nothing more must be done for it.
@@ -45,6 +51,14 @@ impl Lease {
 
     pub(super) fn give_up(&self) {
         self.0.valid_for_ms.store(0, Ordering::Release);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -138,6 +152,7 @@ impl Claim {
         if self.phase.swap(SETTLED, Ordering::AcqRel) == SETTLED {
             return;
         }
+        self.lease.close();
         // The channel is bounded by the claims that exist, and closes only after the last of them.
         let _ = self.acks.send(Ack {
             serial: self.serial,
@@ -161,7 +176,6 @@ impl Drop for Claim {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::queue::settings::QueueSettings;

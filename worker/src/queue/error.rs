@@ -49,8 +49,9 @@ impl<T, E: Into<anyhow::Error>> JobResultExt<T> for Result<T, E> {
 /// Why [`Runner::run`](super::Runner::run) ended other than by its shutdown signal; the process should exit with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
+    /// The log says which, and why.
     #[error("a worker of the queue ended by itself")]
-    Worker(#[source] anyhow::Error),
+    Worker,
     #[error("the queue's {task} task ended by itself")]
     Task { task: &'static str },
     /// Their leases expire, and another worker runs these jobs again.

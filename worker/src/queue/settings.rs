@@ -65,6 +65,8 @@ pub struct RunnerSettings {
     pub grace: Duration,
     /// The server cuts off any statement of the queue itself after this long.
     pub statement_timeout: Duration,
+    /// How often each process prunes, roughly: it is spread by a quarter.
+    pub prune_every: Duration,
     /// Finished jobs are deleted after this; until then their keys stay taken.
     pub keep_done: Duration,
     /// Dead letters are deleted after this.
@@ -85,6 +87,7 @@ impl RunnerSettings {
             // With the flush afterwards it stays below the 30 s that Heroku allows between SIGTERM and SIGKILL.
             grace: Duration::from_secs(20),
             statement_timeout: Duration::from_secs(10),
+            prune_every: Duration::from_secs(60),
             keep_done: DAY,
             keep_dead: 14 * DAY,
             keep_attempts: 30 * DAY,

@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub clauses: std::collections::VecDeque<Clause>,
     /// The last sign of life, or the last thing asked.
     pub active_at: Instant,
+    /// The first clause went out; `None` again once its first sound has been given.
+    pub asked_at: Option<Instant>,
     /// A byte whose other half comes with the next chunk.
     odd: Option<u8>,
 }
@@ -72,6 +74,7 @@ impl Context {
             replayed: false,
             clauses: std::collections::VecDeque::new(),
             active_at: now,
+            asked_at: None,
             odd: None,
         }
     }

@@ -111,6 +111,6 @@ mod tests {
         assert_eq!(complaint.error.as_deref(), Some("quota_exceeded"));
         let sentence = parse(r#"{"error":"you said hello","message":"m","code":1008}"#).unwrap();
         assert_eq!(sentence.error.as_deref(), Some("error"));
-        assert!(parse("[]").is_err());
+        assert!(parse("3").is_err());
     }
 }

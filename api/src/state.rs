@@ -1,0 +1,39 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use shared::calling_window::CallingHours;
+use shared::clock::Clock;
+use shared::id::AccountId;
+use shared::storage::Storage;
+use sqlx::PgPool;
+use tokio_util::task::TaskTracker;
+
+/// Renders the metrics of this process.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+pub struct AppState {
+    pub db: PgPool,
+    pub clock: Clock,
+    /// Whom a request without a key speaks for: `AUTH=open`.
+    pub open_account: Option<AccountId>,
+    pub callback_secret: SecretString,
+    /// Without a trailing slash.
+    pub base_url: String,
+    pub storage: Storage,
+    pub defaults: CampaignDefaults,
+    pub max_upload_bytes: usize,
+    pub metrics: RenderMetrics,
+    /// Work that outlives its request by a little; shutting down waits for it.
+    pub tasks: TaskTracker,
+}
+
+/// What a campaign gets that does not say.
+#[derive(Clone, Debug)]
+pub struct CampaignDefaults {
+    pub calling_hours: CallingHours,
+    pub max_concurrent_calls: i32,
+}
+
+pub type App = Arc<AppState>;

@@ -1,0 +1,227 @@
+//! What all calls of the process share, and whether another one may come.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Config,
+    llm::openai::OpenAi,
+    pacer::PacerSettings,
+    provider::Connect,
+    store::Store,
+    stt::deepgram::Deepgram,
+    tts::{cache::PhraseCache, elevenlabs::ElevenLabs},
+};
+
+/// Shared by the server and every call.
+pub struct App {
+    /// The environment.
+    pub config: Config,
+    /// The database, as a call may use it.
+    pub store: Store,
+    /// Hears.
+    pub stt: Deepgram,
+    /// Thinks.
+    pub llm: OpenAi,
+    /// Speaks.
+    pub tts: ElevenLabs,
+    /// Frames and lead.
+    pub pacer: PacerSettings,
+    /// Room for calls.
+    pub admission: Arc<Admission>,
+    /// Recorders that still write after their call.
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    /// Builds the clients. Nothing is connected yet.
+    pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
+        let connect = Connect::new().context("the TLS configuration could not be built")?;
+        let llm = OpenAi::new(&config.openai_base_url, &config.openai_api_key, &config.llm_model)
+            .context("OPENAI_API_KEY or OPENAI_BASE_URL cannot be used")?;
+        Ok(Arc::new(Self {
+            stt: Deepgram::new(connect.clone(), config.deepgram_url.clone(), &config.deepgram_api_key),
+            llm,
+            tts: ElevenLabs::new(
+                connect,
+                config.elevenlabs_url.clone(),
+                config.elevenlabs_api_key.clone(),
+                PhraseCache::default(),
+            ),
+            pacer: PacerSettings::of_frames(config.frame_ms),
+            admission: Arc::new(Admission::new(config.max_live_calls)),
+            tasks: TaskTracker::new(),
+            config,
+            store,
+        }))
+    }
+}
+
+/// Counts live calls against the cap, and knows whether the process is leaving.
+#[derive(Debug)]
+pub struct Admission {
+    cap: usize,
+    live: AtomicUsize,
+    draining: AtomicBool,
+    leave_soon: CancellationToken,
+    leave_now: CancellationToken,
+}
+
+/// Why no stream is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many calls as were measured to be safe.
+    Full,
+    /// SIGTERM has come.
+    Draining,
+}
+
+impl Refusal {
+    /// The `cause` label in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// One call's place; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let live = self.admission.live.fetch_sub(1, Ordering::AcqRel) - 1;
+        metrics::gauge!("live_calls").set(live as f64);
+    }
+}
+
+impl Admission {
+    /// Room for `cap` calls.
+    pub fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            live: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            leave_soon: CancellationToken::new(),
+            leave_now: CancellationToken::new(),
+        }
+    }
+
+    /// Takes a place, if there is one.
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let within = |live: usize| (live < self.cap).then_some(live + 1);
+        let before = self.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).map_err(|_full| Refusal::Full)?;
+        metrics::gauge!("live_calls").set((before + 1) as f64);
+        Ok(Place { admission: Arc::clone(self) })
+    }
+
+    /// Calls held now.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Whether the process takes no more calls because it is leaving.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Lets live calls go on for `grace`, and returns when they are over or it is. For the last fifth of it (at most five
+    /// seconds) they are asked to leave at their next turn boundary.
+    pub async fn drain(&self, grace: Duration) {
+        self.draining.store(true, Ordering::Release);
+        let last_part = (grace / 5).min(Duration::from_secs(5));
+        if self.is_empty_within(grace - last_part).await {
+            return;
+        }
+        self.leave_soon.cancel();
+        if self.is_empty_within(last_part).await {
+            return;
+        }
+        tracing::warn!(live_calls = self.live(), "the grace period is over: closing live calls");
+        self.leave_now.cancel();
+        self.is_empty_within(Duration::from_secs(3)).await;
+    }
+
+    async fn is_empty_within(&self, time: Duration) -> bool {
+        let emptied = async {
+            while self.live() > 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(time, emptied).await.is_ok()
+    }
+
+    /// Cancelled when calls should leave at their next turn boundary.
+    pub fn leave_soon(&self) -> &CancellationToken {
+        &self.leave_soon
+    }
+
+    /// Cancelled when calls are closed whatever they are doing.
+    pub fn leave_now(&self) -> &CancellationToken {
+        &self.leave_now
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_holds_and_a_dropped_place_is_free_again() {
+        let admission = Arc::new(Admission::new(2));
+        let first = admission.enter().unwrap();
+        let _second = admission.enter().unwrap();
+        assert_eq!(admission.enter().unwrap_err(), Refusal::Full);
+        drop(first);
+        let _third = admission.enter().unwrap();
+        assert_eq!(admission.live(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_refuses_new_calls_and_closes_the_old_ones_in_two_steps() {
+        let admission = Arc::new(Admission::new(2));
+        let place = admission.enter().unwrap();
+        let began = tokio::time::Instant::now();
+        let draining = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { admission.drain(Duration::from_secs(25)).await }
+        });
+        admission.leave_soon().cancelled().await;
+        assert_eq!(began.elapsed().as_secs(), 20);
+        assert_eq!(admission.enter().unwrap_err(), Refusal::Draining);
+        admission.leave_now().cancelled().await;
+        assert_eq!(began.elapsed().as_secs(), 25);
+        drop(place);
+        draining.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_ends_as_soon_as_the_last_call_is_over() {
+        let admission = Arc::new(Admission::new(2));
+        let place = admission.enter().unwrap();
+        let began = tokio::time::Instant::now();
+        let over = async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            drop(place);
+        };
+        tokio::join!(admission.drain(Duration::from_secs(25)), over);
+        assert_eq!(began.elapsed().as_secs(), 7);
+        assert!(!admission.leave_soon().is_cancelled());
+    }
+}

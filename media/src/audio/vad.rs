@@ -1,0 +1,404 @@
+//! Hears voice in telephone sound.
+//!
+//! A small neural detector ([`earshot`], 16 kHz, 16 ms a frame) behind an energy gate and a tone veto: on its own it takes
+//! ringback and beeps for voice (measured: 41 % and 10 % of their frames). About 10 µs per frame; nothing is allocated
+//! after construction.
+
+use std::time::Duration;
+
+use earshot::Detector;
+
+/// Samples of a frame at 8 kHz and at the detector's 16 kHz: 16 ms.
+const FRAME: usize = 128;
+const FRAME_16K: usize = 2 * FRAME;
+const FRAME_MS: u64 = 16;
+
+/// Quieter frames are silence without asking anybody: about -58 dBFS.
+const GATE_RMS: f32 = 40.0;
+/// The gate stays open this many frames, so that the detector sees the ends of words.
+const GATE_HOLD: u32 = 20;
+/// Below about -40 dBFS the detector's scores are lower.
+const QUIET_RMS: f32 = 330.0;
+
+/// A frame this likely is voice; a quiet one needs less; one that is certain counts double.
+const START: f32 = 0.5;
+const START_QUIET: f32 = 0.4;
+const CERTAIN: f32 = 0.8;
+/// Weight of frames after which voice has started: three likely ones or two certain ones.
+const START_WEIGHT: u32 = 3;
+/// Within voice less is enough.
+const STAY: f32 = 0.3;
+/// Silence that ends the voice: 192 ms. Shorter gaps are the closures inside words.
+const HANGOVER_FRAMES: u32 = 12;
+/// The detector looks back over three frames, so that its first sure one is about this late.
+const ONSET_LAG: Duration = Duration::from_millis(32);
+/// Between two [`VadEvent::GoesOn`].
+const GOES_ON_FRAMES: u32 = 3;
+/// A steady tone this long (96 ms) ends voice that had been heard before it.
+const STEADY_FRAMES: u32 = 6;
+
+/// What was heard. `ago`: before the end of the sound given to [`Vad::push`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VadEvent {
+    /// Voice began `ago`, and has been going on for 50-100 ms.
+    Started { ago: Duration },
+    /// It still goes on, up to `ago`.
+    GoesOn { ago: Duration },
+    /// It ended `ago`; the silence since is long enough to be sure.
+    Stopped { ago: Duration },
+}
+
+/// One per stream: it remembers about half a second.
+pub struct Vad {
+    detector: Box<Detector>,
+    upsampler: Upsampler,
+    tones: Tones,
+    frame: [i16; FRAME],
+    filled: usize,
+    gate_open_for: u32,
+    speaking: bool,
+    /// Evidence for a start, and the frames since it began to gather.
+    weight: u32,
+    gathering: u32,
+    silent_frames: u32,
+    since_goes_on: u32,
+    steady_frames: u32,
+}
+
+impl Default for Vad {
+    fn default() -> Self {
+        Self {
+            detector: Detector::default_boxed(),
+            upsampler: Upsampler::default(),
+            tones: Tones::default(),
+            frame: [0; FRAME],
+            filled: 0,
+            gate_open_for: 0,
+            speaking: false,
+            weight: 0,
+            gathering: 0,
+            silent_frames: 0,
+            since_goes_on: 0,
+            steady_frames: 0,
+        }
+    }
+}
+
+impl Vad {
+    /// Hears 8 kHz sound of any length. The events are found while iterating; what is not iterated over is heard on drop.
+    pub fn push<'a>(&'a mut self, pcm_8k: &'a [i16]) -> Events<'a> {
+        Events { vad: self, rest: pcm_8k }
+    }
+
+    pub fn is_voice(&self) -> bool {
+        self.speaking
+    }
+
+    /// One whole frame: `ago` is the sound that follows it.
+    fn frame(&mut self, ago: Duration) -> Option<VadEvent> {
+        let score = self.score();
+        let energy = rms(&self.frame);
+        if self.speaking { self.while_speaking(score, ago) } else { self.while_silent(score, energy, ago) }
+    }
+
+    /// How likely this frame is voice; zero for silence and tones.
+    fn score(&mut self) -> f32 {
+        let upsampled = self.upsampler.double(&self.frame);
+        self.tones.push(&self.frame);
+        if rms(&self.frame) >= GATE_RMS {
+            self.gate_open_for = GATE_HOLD;
+        }
+        if self.gate_open_for == 0 {
+            return 0.0;
+        }
+        self.gate_open_for -= 1;
+        let score = self.detector.predict_i16(&upsampled);
+        #[cfg(test)]
+        if std::env::var("TRACE").is_ok() { print!("{:.2}/{}/{} ", score, self.tones.dominate() as u8, rms(&self.frame) as u32); }
+        if score < STAY {
+            self.steady_frames = 0;
+            return score;
+        }
+        let tone = self.tones.dominate();
+        self.steady_frames = if tone { self.steady_frames + 1 } else { 0 };
+        // At an onset any tone is suspect. Inside of voice a vowel may look like one for a moment.
+        if tone && (!self.speaking || self.steady_frames >= STEADY_FRAMES) { 0.0 } else { score }
+    }
+
+    fn while_silent(&mut self, score: f32, energy: f32, ago: Duration) -> Option<VadEvent> {
+        let threshold = if energy < QUIET_RMS { START_QUIET } else { START };
+        let gained = if score >= CERTAIN { 2 } else { u32::from(score >= threshold) };
+        if gained == 0 {
+            self.weight = self.weight.saturating_sub(1);
+        }
+        self.weight += gained;
+        if self.weight == 0 {
+            self.gathering = 0;
+            return None;
+        }
+        self.gathering += 1;
+        if self.weight < START_WEIGHT {
+            return None;
+        }
+        let began = ago + frames(self.gathering) + ONSET_LAG;
+        self.speaking = true;
+        self.weight = 0;
+        self.gathering = 0;
+        self.silent_frames = 0;
+        self.since_goes_on = 0;
+        Some(VadEvent::Started { ago: began })
+    }
+
+    fn while_speaking(&mut self, score: f32, ago: Duration) -> Option<VadEvent> {
+        if score >= STAY {
+            self.silent_frames = 0;
+            self.since_goes_on += 1;
+            if self.since_goes_on >= GOES_ON_FRAMES {
+                self.since_goes_on = 0;
+                return Some(VadEvent::GoesOn { ago });
+            }
+            return None;
+        }
+        self.silent_frames += 1;
+        if self.silent_frames < HANGOVER_FRAMES {
+            return None;
+        }
+        self.speaking = false;
+        Some(VadEvent::Stopped { ago: ago + frames(self.silent_frames) })
+    }
+}
+
+fn frames(count: u32) -> Duration {
+    Duration::from_millis(FRAME_MS * u64::from(count))
+}
+
+fn rms(frame: &[i16]) -> f32 {
+    let energy: f32 = frame.iter().map(|&sample| f32::from(sample) * f32::from(sample)).sum();
+    (energy / frame.len() as f32).sqrt()
+}
+
+/// What [`Vad::push`] heard, in order.
+pub struct Events<'a> {
+    vad: &'a mut Vad,
+    rest: &'a [i16],
+}
+
+impl Iterator for Events<'_> {
+    type Item = VadEvent;
+
+    fn next(&mut self) -> Option<VadEvent> {
+        while !self.rest.is_empty() {
+            let take = (FRAME - self.vad.filled).min(self.rest.len());
+            let (now, rest) = self.rest.split_at(take);
+            self.vad.frame[self.vad.filled..self.vad.filled + take].copy_from_slice(now);
+            self.vad.filled += take;
+            self.rest = rest;
+            if self.vad.filled < FRAME {
+                return None;
+            }
+            self.vad.filled = 0;
+            let ago = Duration::from_micros(self.rest.len() as u64 * 125);
+            if let Some(event) = self.vad.frame(ago) {
+                return Some(event);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Events<'_> {
+    fn drop(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
+/// Doubles the sample rate with a half-band filter of 31 taps: even outputs are the inputs delayed, odd ones are
+/// interpolated from 16 neighbours. Delay: 8 samples, 1 ms.
+#[derive(Debug)]
+struct Upsampler {
+    history: [f32; Upsampler::TAPS],
+}
+
+impl Default for Upsampler {
+    fn default() -> Self {
+        Self { history: [0.0; Self::TAPS] }
+    }
+}
+
+impl Upsampler {
+    /// Non-zero taps of the interpolating phase.
+    const TAPS: usize = 16;
+    /// Half of the symmetric taps, outermost first: a sinc at half-sample offsets under a Hamming window, sum 1 with its mirror.
+    const HALF: [f32; Self::TAPS / 2] = [-0.003_406, 0.005_884, -0.013_482, 0.028_233, -0.053_657, 0.098_357, -0.194_191, 0.632_261];
+
+    fn double(&mut self, frame: &[i16; FRAME]) -> [i16; FRAME_16K] {
+        let mut window = [0.0; FRAME + Self::TAPS];
+        window[..Self::TAPS].copy_from_slice(&self.history);
+        for (slot, &sample) in window[Self::TAPS..].iter_mut().zip(frame) {
+            *slot = f32::from(sample);
+        }
+        let mut doubled = [0; FRAME_16K];
+        for (at, pair) in doubled.chunks_exact_mut(2).enumerate() {
+            // `window[at + 1..at + 17]` are the 16 inputs around the new sample; the delayed input lies before their middle.
+            let around = &window[at + 1..at + 1 + Self::TAPS];
+            let between: f32 = Self::HALF.iter().enumerate().map(|(tap, weight)| weight * (around[tap] + around[Self::TAPS - 1 - tap])).sum();
+            pair[0] = around[Self::TAPS / 2 - 1] as i16;
+            pair[1] = between.clamp(-32_768.0, 32_767.0) as i16;
+        }
+        self.history.copy_from_slice(&window[FRAME..]);
+        doubled
+    }
+}
+
+/// Is the sound one or two tones? A Goertzel filter for each frequency of a 32 ms window from 280 to 2,000 Hz.
+#[derive(Debug)]
+struct Tones {
+    window: [f32; Tones::WINDOW],
+}
+
+impl Default for Tones {
+    fn default() -> Self {
+        Self { window: [0.0; Self::WINDOW] }
+    }
+}
+
+impl Tones {
+    const WINDOW: usize = 2 * FRAME;
+    /// In steps of 8000 / 256 = 31.25 Hz.
+    const FIRST: usize = 9;
+    const LAST: usize = 64;
+    /// A tone under a Hann window fills its bin and two on each side.
+    const LOBE: usize = 2;
+    /// Share of the energy that makes a tone. Voiced speech stays below: its harmonics share it among them.
+    const SHARE: f32 = 0.85;
+
+    fn push(&mut self, frame: &[i16; FRAME]) {
+        self.window.copy_within(FRAME.., 0);
+        for (slot, &sample) in self.window[FRAME..].iter_mut().zip(frame) {
+            *slot = f32::from(sample);
+        }
+    }
+
+    fn dominate(&self) -> bool {
+        let mut windowed = [0.0; Self::WINDOW];
+        let mut energy = 0.0;
+        for (at, (slot, &sample)) in windowed.iter_mut().zip(&self.window).enumerate() {
+            let phase = std::f32::consts::TAU * at as f32 / Self::WINDOW as f32;
+            *slot = sample * (0.5 - 0.5 * phase.cos());
+            energy += *slot * *slot;
+        }
+        if energy <= 0.0 {
+            return false;
+        }
+        let mut power = [0.0; Self::LAST + 1];
+        for (bin, slot) in power.iter_mut().enumerate().skip(Self::FIRST) {
+            *slot = goertzel(&windowed, bin);
+        }
+        // Parseval: a real tone shows half of its energy at positive frequencies.
+        let total = energy * Self::WINDOW as f32 / 2.0;
+        let first = take_peak(&mut power);
+        let second = take_peak(&mut power);
+        (first + second) / total >= Self::SHARE
+    }
+}
+
+/// Power of one bin of the window's spectrum.
+fn goertzel(window: &[f32], bin: usize) -> f32 {
+    let coefficient = 2.0 * (std::f32::consts::TAU * bin as f32 / window.len() as f32).cos();
+    let (mut last, mut before) = (0.0, 0.0);
+    for &sample in window {
+        (last, before) = (coefficient * last + sample - before, last);
+    }
+    last * last + before * before - coefficient * last * before
+}
+
+/// Power of the highest peak with its lobe, which is taken out.
+fn take_peak(power: &mut [f32]) -> f32 {
+    let peak = power.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(bin, _)| bin);
+    let lobe = peak.saturating_sub(Tones::LOBE)..(peak + Tones::LOBE + 1).min(power.len());
+    power[lobe].iter_mut().map(std::mem::take).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::*;
+
+    const RATE: f32 = 8_000.0;
+
+    fn silence(ms: usize) -> Vec<i16> {
+        vec![0; ms * 8]
+    }
+
+    fn tones(ms: usize, frequencies: &[f32], level: f32) -> Vec<i16> {
+        (0..ms * 8).map(|at| frequencies.iter().map(|f| level * (TAU * f * at as f32 / RATE).sin()).sum::<f32>() as i16).collect()
+    }
+
+    /// Something like a voice: pulses with a moving pitch through three resonators that change from vowel to vowel.
+    fn speech(ms: usize, level: f32) -> Vec<i16> {
+        const VOWELS: [[f32; 3]; 4] = [[730.0, 1_090.0, 2_440.0], [270.0, 2_290.0, 3_010.0], [570.0, 840.0, 2_410.0], [530.0, 1_840.0, 2_480.0]];
+        let mut state = [[0.0f32; 2]; 3];
+        let mut phase = 0.0;
+        let mut sound = Vec::with_capacity(ms * 8);
+        for at in 0..ms * 8 {
+            let seconds = at as f32 / RATE;
+            let pitch = 130.0 + 25.0 * (TAU * 1.7 * seconds).sin() + 6.0 * (TAU * 5.3 * seconds).sin();
+            phase += pitch / RATE;
+            let pulse = if phase >= 1.0 { 1.0 } else { 0.0 };
+            phase -= phase.floor();
+            let vowel = VOWELS[(seconds / 0.16) as usize % VOWELS.len()];
+            let mut out = 0.0;
+            for ((formant, state), bandwidth) in vowel.iter().zip(&mut state).zip([80.0, 110.0, 160.0]) {
+                let radius = (-std::f32::consts::PI * bandwidth / RATE).exp();
+                let next = pulse + 2.0 * radius * (TAU * formant / RATE).cos() * state[0] - radius * radius * state[1];
+                *state = [next, state[0]];
+                out += next;
+            }
+            let syllable = 0.35 + 0.65 * (TAU * 3.1 * seconds - 1.2).sin().abs();
+            sound.push((level * syllable * out).clamp(-32_000.0, 32_000.0) as i16);
+        }
+        sound
+    }
+
+    /// Events with their times in ms, from sound that comes in pieces of `chunk` samples.
+    fn hear(sound: &[i16], chunk: usize) -> Vec<(&'static str, u64)> {
+        let mut vad = Vad::default();
+        let mut heard = Vec::new();
+        let mut at = 0;
+        for piece in sound.chunks(chunk) {
+            at += piece.len() as u64 / 8;
+            for event in vad.push(piece) {
+                match event {
+                    VadEvent::Started { ago } => heard.push(("started", at - ago.as_millis() as u64)),
+                    VadEvent::Stopped { ago } => heard.push(("stopped", at - ago.as_millis() as u64)),
+                    VadEvent::GoesOn { .. } => {}
+                }
+            }
+        }
+        heard
+    }
+
+    #[test]
+    fn explore() {
+        if let Ok(path) = std::env::var("RAW") {
+            let bytes = std::fs::read(path).unwrap();
+            let sound: Vec<i16> = bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+            println!("{:?}", hear(&sound, 160));
+        }
+        let mut sound = silence(500);
+        sound.extend(speech(1_000, 900.0));
+        sound.extend(silence(600));
+        println!("speech {:?} rms {}", hear(&sound, 160), rms(&sound[4000..12000]));
+        for (n, t) in [("ringback", vec![440.0, 480.0]), ("beep", vec![1000.0]), ("in", vec![400.0]), ("dtmf", vec![770.0, 1336.0])] {
+            let mut sound = silence(500);
+            for _ in 0..3 { sound.extend(tones(1_000, &t, 6000.0)); sound.extend(silence(600)); }
+            println!("{n} {:?}", hear(&sound, 160));
+        }
+        let mut vad = Vad::default();
+        let sound = speech(60_000, 900.0);
+        let t = std::time::Instant::now();
+        vad.push(&sound).count();
+        println!("60 s in {:?}", t.elapsed());
+    }
+}

@@ -1,0 +1,158 @@
+//! Everything `media` can be told from outside. Each variable is documented here and named in `.env.example`.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use clap::Parser;
+use secrecy::SecretString;
+use url::Url;
+
+/// The environment (or the command line) of the process.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "media", about = "Holds Trunkline's live calls")]
+pub struct Config {
+    /// Address to listen on. Falls back to HOST, then 127.0.0.1.
+    #[arg(long, env = "MEDIA_HOST")]
+    pub media_host: Option<IpAddr>,
+    /// Shared with the other processes.
+    #[arg(long, env = "HOST", hide = true)]
+    pub host: Option<IpAddr>,
+    /// Port to listen on. Falls back to PORT (which Heroku sets), then 8001.
+    #[arg(long, env = "MEDIA_PORT")]
+    pub media_port: Option<u16>,
+    /// Shared with the other processes.
+    #[arg(long, env = "PORT", hide = true)]
+    pub port: Option<u16>,
+
+    /// How domain time runs.
+    #[command(flatten)]
+    pub clock: shared::clock::ClockConfig,
+    /// The carrier's REST API. Not called from here: a hurried clock is refused unless it is on loopback.
+    #[arg(long, env = "EXOTEL_API_BASE_URL", default_value = "https://api.exotel.com")]
+    pub exotel_api_base_url: String,
+
+    /// The Postgres that all processes share.
+    #[arg(long, env = "DATABASE_URL", value_parser = secret)]
+    pub database_url: SecretString,
+
+    /// Deepgram's key.
+    #[arg(long, env = "DEEPGRAM_API_KEY", value_parser = secret)]
+    pub deepgram_api_key: SecretString,
+    /// Deepgram's host: a regional one (`wss://api.in.deepgram.com`), or a simulator.
+    #[arg(long, env = "DEEPGRAM_URL", default_value = "wss://api.deepgram.com")]
+    pub deepgram_url: Url,
+    /// Speech model for voice agents that name none.
+    #[arg(long, env = "DEEPGRAM_MODEL", default_value = "nova-3")]
+    pub deepgram_model: String,
+
+    /// Key of the language model's provider.
+    #[arg(long, env = "OPENAI_API_KEY", value_parser = secret)]
+    pub openai_api_key: SecretString,
+    /// Its base URL, with `/v1`: OpenAI or anything that speaks its wire.
+    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
+    pub openai_base_url: Url,
+    /// Language model for voice agents that name none. Models are shut down: see the wire notes.
+    #[arg(long, env = "LLM_MODEL", default_value = "gpt-6-luna")]
+    pub llm_model: String,
+
+    /// ElevenLabs' key.
+    #[arg(long, env = "ELEVENLABS_API_KEY", value_parser = secret)]
+    pub elevenlabs_api_key: SecretString,
+    /// ElevenLabs' host (a residency host, or a simulator); the socket's address is derived from it.
+    #[arg(long, env = "ELEVENLABS_URL", default_value = "https://api.elevenlabs.io")]
+    pub elevenlabs_url: Url,
+    /// Voice for voice agents that name none.
+    #[arg(long, env = "ELEVENLABS_VOICE_ID", default_value = "21m00Tcm4TlvDq8ikWAM")]
+    pub elevenlabs_voice_id: String,
+    /// Speech model: low latency matters more than the last bit of expression.
+    #[arg(long, env = "ELEVENLABS_MODEL", default_value = "eleven_flash_v2_5")]
+    pub elevenlabs_model: String,
+
+    /// Longest call. The agent says goodbye before it; the stream is cut shortly after it whatever happens.
+    #[arg(long, env = "MAX_CALL_DURATION_MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub max_call_duration_minutes: u32,
+    /// Calls held at once; further streams get 503. Measure before raising it.
+    #[arg(long, env = "MAX_LIVE_CALLS", default_value_t = 200)]
+    pub max_live_calls: usize,
+    /// When set, a stream must carry it: as the last path segment (`/media/{secret}`) or as Basic credentials. Carriers strip
+    /// query strings, so that a `?token=` would never arrive.
+    #[arg(long, env = "MEDIA_STREAM_SECRET", value_parser = secret)]
+    pub media_stream_secret: Option<SecretString>,
+    /// Length of the frames we send, in milliseconds: 20 to 200, a multiple of 20. Exotel recommends 100 to 200.
+    #[arg(long, env = "FRAME_MS", default_value_t = 100, value_parser = frame_ms)]
+    pub frame_ms: u32,
+    /// How long calls may go on after SIGTERM.
+    #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
+    pub drain_grace_secs: u64,
+    /// Log filter: `info`, or `info,media=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+impl Config {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        let host = self.media_host.or(self.host).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        SocketAddr::new(host, self.media_port.or(self.port).unwrap_or(8_001))
+    }
+
+    /// Longest call.
+    pub fn max_call_duration(&self) -> Duration {
+        Duration::from_secs(u64::from(self.max_call_duration_minutes) * 60)
+    }
+
+    /// How long calls may go on after SIGTERM.
+    pub fn drain_grace(&self) -> Duration {
+        Duration::from_secs(self.drain_grace_secs)
+    }
+}
+
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(text.into())
+}
+
+fn frame_ms(text: &str) -> Result<u32, String> {
+    let ms: u32 = text.parse().map_err(|_not_a_number| "not a number".to_owned())?;
+    if (20..=200).contains(&ms) && ms.is_multiple_of(20) {
+        Ok(ms)
+    } else {
+        Err("must be a multiple of 20 between 20 and 200".to_owned())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const KEYS: [&str; 9] = [
+        "media",
+        "--database-url=postgres://u:p@localhost/t",
+        "--deepgram-api-key=d",
+        "--openai-api-key=o",
+        "--elevenlabs-api-key=e",
+        "--media-host=127.0.0.1",
+        "--media-port=8001",
+        "--deepgram-url=ws://127.0.0.1:1",
+        "--elevenlabs-url=http://127.0.0.1:1",
+    ];
+
+    #[test]
+    fn no_secret_shows_in_its_debug_form() {
+        let config = Config::try_parse_from(KEYS).unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("u:p@"), "{shown}");
+        assert_eq!(config.address(), "127.0.0.1:8001".parse().unwrap());
+    }
+
+    #[test]
+    fn frames_that_the_carrier_would_stumble_over_are_refused() {
+        for (ms, fine) in [("20", true), ("100", true), ("200", true), ("0", false), ("90", false), ("220", false), ("x", false)] {
+            let arguments = KEYS.iter().map(|s| (*s).to_owned()).chain([format!("--frame-ms={ms}")]);
+            assert_eq!(Config::try_parse_from(arguments).is_ok(), fine, "{ms}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The model's answer: asking, its text, its tool calls, its failures.
+
+use super::history::{Entry, ToolCall};
+use super::input::{LlmFailure, LlmFinish, ToolOutcome};
+use super::output::{CallEvent, EndReason, Evidence, Output};
+use super::reply::{Kind, OpenAsk, Reply};
+use super::tools::{self, BuiltIn};
+use super::{Dialogue, HumanTurn, Latency, Message, phrases};
+
+/// Tool calls that one answer of the model may make.
+const MOST_CALLS: usize = 8;
+
+impl Dialogue {
+    /// Answers the open turn: with the draft if it answers the same words, otherwise by asking now.
+    pub(super) fn answer(&mut self) {
+        let words = self.turn.as_ref().map(|turn| phrases::words(&turn.text())).unwrap_or_default();
+        if self.draft.as_ref().is_some_and(|draft| draft.answers == words && !matches!(draft.end, Some(Err(_)))) {
+            return self.keep_draft();
+        }
+        self.discard_draft();
+        let reply = self.new_reply(Kind::Answer);
+        self.reply = Some(reply);
+        self.ask();
+    }
+
+    /// An empty reply with the times of the turn that it answers.
+    pub(super) fn new_reply(&mut self, kind: Kind) -> Reply {
+        let epoch = self.new_epoch();
+        let mut reply = Reply::new(epoch, kind, self.now);
+        if let Some(turn) = &self.turn {
+            reply.latency = Latency {
+                speech_end: Some(turn.ended),
+                stt_final: turn.stt_final,
+                end_of_turn: Some(turn.decided),
+                ..Latency::default()
+            };
+        }
+        reply
+    }
+
+    fn keep_draft(&mut self) {
+        let Some(draft) = self.draft.take() else { return };
+        self.metric("speculation_kept");
+        let mut reply = self.new_reply(Kind::Answer);
+        reply.epoch = draft.epoch;
+        reply.ask = Some(OpenAsk { id: draft.ask, asked: draft.asked, last_token: draft.last_token });
+        reply.latency.speculative = true;
+        reply.latency.first_token = draft.first_token;
+        self.reply = Some(reply);
+        if !draft.text.is_empty() {
+            self.take_text(&draft.text);
+        }
+        for (id, name, arguments) in draft.calls {
+            self.accept_call(&id, name, arguments);
+        }
+        if let Some(Ok(finish)) = draft.end {
+            self.on_llm_done(finish);
+        }
+    }
+
+    /// Sends a request for the current reply.
+    pub(super) fn ask(&mut self) {
+        let id = self.new_ask();
+        let rounds_left = self.reply.as_ref().is_some_and(|reply| reply.rounds.len() <= self.settings.limits.tool_rounds as usize);
+        // Out of rounds the model can only speak.
+        let tools = if rounds_left { self.tools.clone() } else { [].into() };
+        let turn = self.turn.as_ref().map(HumanTurn::text);
+        let messages = self.messages(turn.as_deref(), self.reply.as_ref());
+        let now = self.now;
+        let Some(reply) = &mut self.reply else { return };
+        reply.ask = Some(OpenAsk { id, asked: now, last_token: None });
+        let epoch = reply.epoch;
+        self.emit(Output::AskLlm { ask: id, epoch, messages, tools, speculative: false });
+    }
+
+    /// The whole conversation for a request: history, the turn being answered, and what the reply has said and called so far.
+    pub(super) fn messages(&self, turn: Option<&str>, reply: Option<&Reply>) -> Vec<Message> {
+        let mut unsettled: Vec<Entry> = turn.map(|text| Entry::Human(text.to_owned())).into_iter().collect();
+        if let Some(reply) = reply {
+            unsettled.extend(reply.entries(None, false));
+        }
+        let mut messages = self.history.messages(&self.system_prompt, &unsettled, &|id| self.ledger.answer_of(id));
+        if let Some(note) = reply.and_then(|reply| reply.note) {
+            messages.push(Message::System { text: note.to_owned() });
+        }
+        messages
+    }
+
+    pub(super) fn on_llm_delta(&mut self, delta: &str) {
+        let now = self.now;
+        if delta.is_empty() {
+            return;
+        }
+        if let Some(draft) = &mut self.draft {
+            draft.first_token.get_or_insert(now);
+            draft.last_token = Some(now);
+            draft.text.push_str(delta);
+            return;
+        }
+        if let Some(reply) = &mut self.reply {
+            reply.latency.first_token.get_or_insert(now);
+            if let Some(ask) = &mut reply.ask {
+                ask.last_token = Some(now);
+            }
+        }
+        self.take_text(delta);
+    }
+
+    /// Splits the text and speaks what is whole.
+    fn take_text(&mut self, text: &str) {
+        if let Some(reply) = &mut self.reply {
+            reply.splitter.push(text);
+        }
+        while let Some(clause) = self.reply.as_mut().and_then(|reply| reply.splitter.next_clause()) {
+            self.failed_turns = 0;
+            self.speak(clause);
+        }
+    }
+
+    pub(super) fn on_llm_tool_call(&mut self, id: String, name: String, arguments: String) {
+        let now = self.now;
+        if let Some(draft) = &mut self.draft {
+            draft.first_token.get_or_insert(now);
+            draft.last_token = Some(now);
+            if draft.calls.len() < MOST_CALLS {
+                draft.calls.push((id, name, arguments));
+            }
+            return;
+        }
+        if let Some(reply) = &mut self.reply {
+            reply.latency.first_token.get_or_insert(now);
+            if let Some(ask) = &mut reply.ask {
+                ask.last_token = Some(now);
+            }
+        }
+        self.accept_call(&id, name, arguments);
+    }
+
+    /// From here on the call has exactly one answer in the ledger, whatever becomes of the reply.
+    fn accept_call(&mut self, id: &str, name: String, arguments: String) {
+        let id = self.ledger.open(id, &name, self.now);
+        let Some(reply) = &mut self.reply else { return };
+        let round = reply.round();
+        let refused = reply.rounds[round].len() >= MOST_CALLS || reply.rounds.len() > self.settings.limits.tool_rounds as usize;
+        reply.rounds[round].push(ToolCall { id: id.clone(), name: name.clone(), arguments: arguments.clone() });
+        if refused {
+            return self.refuse_call(&id, name, "too many calls");
+        }
+        if !tools::is_built_in(&name) {
+            if self.settings.tools.iter().any(|tool| tool.name == name) {
+                self.emit(Output::RunTool { call_id: id, name, arguments });
+            } else {
+                self.refuse_call(&id, name, "there is no such tool");
+            }
+            return;
+        }
+        match tools::parse(&name, &arguments) {
+            Ok(call) => self.run_built_in(&id, call),
+            Err(problem) => self.refuse_call(&id, name, problem),
+        }
+    }
+
+    fn refuse_call(&mut self, id: &str, name: String, problem: &'static str) {
+        self.ledger.answer(id, ToolOutcome::Failed(problem.to_owned()));
+        self.event(CallEvent::ToolFailed { name, problem });
+    }
+
+    fn run_built_in(&mut self, id: &str, call: BuiltIn) {
+        let mut done = "noted";
+        match call {
+            BuiltIn::EndCall { disposition } => {
+                self.event(CallEvent::EndRequested { disposition });
+                return self.want_end(EndReason::AgentFinished);
+            }
+            BuiltIn::TransferToHuman { note } => {
+                if !self.settings.can_transfer {
+                    return self.refuse_call(id, "transfer_to_human".to_owned(), "nobody is there to transfer to");
+                }
+                self.event(CallEvent::TransferRequested { note });
+                return self.want_end(EndReason::TransferToHuman);
+            }
+            BuiltIn::RecordAnswer { field, value } => {
+                if !self.settings.playbook.knows_field(&field) {
+                    return self.refuse_call(id, "record_answer".to_owned(), "there is no such field");
+                }
+                self.history.collected.insert(field.clone(), value.clone());
+                self.emit(Output::RecordAnswer { field, value, at: self.now });
+            }
+            BuiltIn::ScheduleCallback { when, note } => self.event(CallEvent::CallbackRequested { when, note }),
+            BuiltIn::MarkDoNotCall { note } => {
+                self.forbid_calls(Evidence::Tool, note);
+                done = "noted; apologise briefly, say goodbye and end the call";
+            }
+        }
+        self.ledger.answer(id, ToolOutcome::Ok(done.to_owned()));
+    }
+
+    /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.
+    fn want_end(&mut self, reason: EndReason) {
+        if let Some(reply) = &mut self.reply {
+            reply.wants_end = Some(reason);
+        }
+    }
+
+    pub(super) fn on_llm_done(&mut self, finish: LlmFinish) {
+        if let Some(draft) = &mut self.draft {
+            draft.end = Some(if finish == LlmFinish::Refused { Err(LlmFailure::Refused) } else { Ok(finish) });
+            return;
+        }
+        let Some(reply) = &mut self.reply else { return };
+        reply.ask = None;
+        if let Some(clause) = reply.splitter.finish(finish == LlmFinish::Length) {
+            self.failed_turns = 0;
+            self.speak(clause);
+        }
+        let Some(reply) = &self.reply else { return };
+        let called = !reply.rounds[reply.round()].is_empty();
+        match (called, reply.speech.is_empty()) {
+            (true, _) => self.after_calls(),
+            (false, false) => self.complete_reply(),
+            (false, true) if finish == LlmFinish::Refused => self.reply_failed(LlmFailure::Refused),
+            (false, true) => self.reply_failed(LlmFailure::Empty),
+        }
+    }
+
+    /// The answer with its calls is complete: end, wait for results, speak on, or leave it at that.
+    fn after_calls(&mut self) {
+        if self.reply.as_ref().is_some_and(|reply| reply.wants_end.is_some()) {
+            return self.end_as_wanted();
+        }
+        let Some(reply) = &mut self.reply else { return };
+        let round = reply.round();
+        let calls = &reply.rounds[round];
+        if calls.iter().any(|call| self.ledger.is_running(&call.id)) {
+            reply.awaits_tools = true;
+            return;
+        }
+        reply.awaits_tools = false;
+        // With a question asked and only notes taken, a further request would only make the model repeat itself.
+        let only_notes = calls.iter().all(|call| tools::is_built_in(&call.name));
+        let asked = reply.speech.sent(round).ends_with('?');
+        let out_of_rounds = reply.rounds.len() > self.settings.limits.tool_rounds as usize;
+        if only_notes && asked || out_of_rounds && !reply.speech.is_empty() {
+            return self.complete_reply();
+        }
+        if out_of_rounds {
+            return self.reply_failed(LlmFailure::Empty);
+        }
+        reply.rounds.push(Vec::new());
+        self.ask();
+    }
+
+    pub(super) fn on_tool_result(&mut self, call_id: &str, outcome: ToolOutcome) {
+        if let ToolOutcome::Failed(_) = &outcome {
+            self.metric("tool_failed");
+        }
+        self.ledger.answer(call_id, outcome);
+        if self.reply.as_ref().is_some_and(|reply| reply.awaits_tools) {
+            self.after_calls();
+        }
+    }
+
+    pub(super) fn tool_late(&mut self) {
+        let Some((_, id, name)) = self.ledger.oldest_running() else { return };
+        self.refuse_call(&id, name, "no result in time");
+        if self.reply.as_ref().is_some_and(|reply| reply.awaits_tools) {
+            self.after_calls();
+        }
+    }
+
+    pub(super) fn on_llm_failed(&mut self, failure: LlmFailure) {
+        if let Some(draft) = &mut self.draft {
+            draft.end = Some(Err(failure));
+            return;
+        }
+        if let Some(reply) = &mut self.reply {
+            reply.ask = None;
+        }
+        self.reply_failed(failure);
+    }
+
+    pub(super) fn token_late(&mut self) {
+        let Some(ask) = self.reply.as_mut().and_then(|reply| reply.ask.take()) else { return };
+        self.emit(Output::CancelLlm { ask: ask.id });
+        self.reply_failed(LlmFailure::TimedOut);
+    }
+
+    /// The request gave nothing usable. What was already said stands; otherwise one more try, an apology, and in the next
+    /// turn the end.
+    fn reply_failed(&mut self, failure: LlmFailure) {
+        let Some(reply) = &mut self.reply else { return };
+        let retried = reply.retried;
+        self.outputs.push_back(Output::Event(CallEvent::ReplyFailed { failure, retried }));
+        if let Some(clause) = reply.splitter.finish(true) {
+            self.speak(clause);
+        }
+        let Some(reply) = &mut self.reply else { return };
+        if reply.wants_end.is_some() {
+            return self.end_as_wanted();
+        }
+        if !reply.speech.is_empty() {
+            return self.complete_reply();
+        }
+        if !failure.worth_a_retry() {
+            return self.close_after_failure();
+        }
+        if !retried {
+            reply.retried = true;
+            return self.ask();
+        }
+        self.failed_turns += 1;
+        if self.failed_turns > 1 {
+            return self.close_after_failure();
+        }
+        let line = self.lines.apology.clone();
+        self.speak(line);
+        self.complete_reply();
+    }
+
+    fn close_after_failure(&mut self) {
+        let line = self.lines.failure_goodbye.clone();
+        self.close(&line, EndReason::LlmUnavailable);
+    }
+}

@@ -1,0 +1,158 @@
+//! Both talk at once. In two stages: voice pauses the playout at once; words, or enough voice, give the reply up; otherwise
+//! it goes on from the word where it was paused.
+
+use super::input::{CallTime, ToolOutcome};
+use super::output::{CallEvent, Output};
+use super::reply::{Kind, Reply};
+use super::{Cut, Dialogue, Duck, ms, phrases};
+
+/// A VAD without news is sure of an end by then.
+const HANGOVER_MS: u64 = 300;
+
+impl Dialogue {
+    /// First stage: nothing is lost yet, but the human hears silence.
+    pub(super) fn suspect_barge_in(&mut self, began: CallTime) {
+        let now = self.now;
+        let Some(reply) = self.reply.as_mut().filter(|reply| !reply.protected) else { return };
+        if self.duck.is_some() {
+            return;
+        }
+        self.duck = Some(Duck { since: now });
+        reply.pause(now);
+        reply.latency.barge_in_voice = Some(began);
+        reply.latency.barge_in_paused = Some(now);
+        let epoch = reply.epoch;
+        self.emit(Output::PausePlayout { epoch });
+    }
+
+    /// Second stage, by words.
+    pub(super) fn judge_words(&mut self) {
+        let (Some(reply), Some(utterance)) = (&self.reply, &self.utterance) else { return };
+        if reply.protected {
+            return;
+        }
+        let words = utterance.new_words();
+        let meaningful = phrases::meaningful_words(&words);
+        let has_voice = utterance.voice_since.is_some() || utterance.voice_ended.is_some();
+        let interrupts = if reply.kind.yields_to_any_word() {
+            !words.is_empty()
+        } else if has_voice || reply.started.is_none() {
+            meaningful > 0
+        } else {
+            // Without voice it may be an echo or an invention of the STT: one odd word is not enough.
+            meaningful > 1 || phrases::demands_to_stop(&words)
+        };
+        if interrupts {
+            self.interrupt();
+        }
+    }
+
+    /// When a pause ends: (time, is it an interruption?).
+    pub(super) fn duck_ends(&self) -> Option<(CallTime, bool)> {
+        let duck = self.duck?;
+        let settings = &self.settings.barge_in;
+        let Some(utterance) = &self.utterance else { return Some((duck.since, false)) };
+        let acknowledges = phrases::is_acknowledgement(&utterance.new_words());
+        Some(match utterance.voice_since {
+            Some(since) => {
+                let enough = since + ms(if acknowledges { settings.acknowledgement_ms } else { settings.interrupt_ms });
+                // Until the VAD confirms so much voice it may only be the hangover of a short sound.
+                let confirmed = utterance.voice_until.is_some_and(|until| until >= enough);
+                (if confirmed { enough } else { enough + ms(HANGOVER_MS) }, true)
+            }
+            None if acknowledges => (duck.since, false),
+            None => (duck.since + ms(settings.resume_ms), false),
+        })
+    }
+
+    /// It was nothing: go on.
+    pub(super) fn resume(&mut self) {
+        let now = self.now;
+        self.duck = None;
+        let Some(reply) = &mut self.reply else { return };
+        let (epoch, from_samples) = (reply.epoch, reply.resume(now));
+        reply.latency.barge_in_voice = None;
+        reply.latency.barge_in_paused = None;
+        self.emit(Output::ResumePlayout { epoch, from_samples });
+        self.metric("barge_in_forgotten");
+        // A cough is forgotten; "haan" may yet turn out to be the answer to the question being asked.
+        if self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys()) {
+            self.utterance = None;
+        }
+    }
+
+    /// It is an interruption: the reply ends with the last word heard, and the human has the turn.
+    pub(super) fn interrupt(&mut self) {
+        let Some(mut reply) = self.reply.take() else { return };
+        reply.latency.barge_in_cleared = Some(self.now);
+        self.silence(&reply);
+        let heard = reply.heard_text(self.now);
+        self.withdraw_end(&reply);
+        self.quiet_since = self.now;
+        if heard.is_empty() && !reply.called_tools() {
+            return self.take_turn_back();
+        }
+        self.settle_turn();
+        self.keep_heard(&reply, true);
+        if heard.is_empty() {
+            return;
+        }
+        self.barge_ins += 1;
+        self.greeting_heard = true;
+        let heard_ms = |samples: u64| samples / super::SAMPLES_PER_MS;
+        self.event(CallEvent::BargeIn { heard_ms: heard_ms(reply.heard(self.now)), of_ms: heard_ms(reply.speech.samples()) });
+        // By voice alone: it may prove to be a backchannel after all.
+        let wordless = self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys());
+        if wordless && !reply.kind.yields_to_any_word() {
+            let unheard = reply.speech.unheard(reply.heard(self.now));
+            self.cut = Some(Cut { whole: reply.flushed && !unheard.is_empty(), unheard });
+        }
+    }
+
+    /// Nothing of the answer was heard, so that to the human their turn has never ended: it goes on growing.
+    fn take_turn_back(&mut self) {
+        let Some(turn) = self.turn.take() else { return };
+        let Some(utterance) = &mut self.utterance else {
+            self.turn = Some(turn);
+            return self.settle_turn();
+        };
+        self.endpointing.observe_pause(utterance.began.since(turn.ended));
+        utterance.take_up(turn.spoken, turn.keys, turn.began);
+        self.metric("turn_taken_back");
+    }
+
+    /// Stops everything that belongs to the reply. Cancelling saves work; the epoch makes it right.
+    pub(super) fn silence(&mut self, reply: &Reply) {
+        self.duck = None;
+        if let Some(ask) = reply.ask {
+            self.emit(Output::CancelLlm { ask: ask.id });
+        }
+        if !reply.speech.is_empty() || reply.paused {
+            self.emit(Output::CancelSpeech { epoch: reply.epoch });
+            self.emit(Output::ClearPlayout { epoch: reply.epoch });
+        }
+    }
+
+    /// An `end_call` whose goodbye was not finished does not end the call.
+    pub(super) fn withdraw_end(&mut self, reply: &Reply) {
+        if reply.wants_end.is_none() {
+            return;
+        }
+        for call in reply.rounds.iter().flatten().filter(|call| matches!(call.name.as_str(), "end_call" | "transfer_to_human")) {
+            self.ledger.answer(&call.id, ToolOutcome::Failed("not done: the person went on talking".to_owned()));
+        }
+    }
+
+    /// Gives the reply up for something more urgent than the human's words. Their turn settles.
+    pub(super) fn drop_reply(&mut self) {
+        self.discard_draft();
+        self.settle_turn();
+        let Some(reply) = self.reply.take() else { return };
+        self.silence(&reply);
+        self.withdraw_end(&reply);
+        self.keep_heard(&reply, true);
+        if reply.kind == Kind::Greeting && !reply.heard_text(self.now).is_empty() {
+            self.greeting_heard = true;
+        }
+    }
+}

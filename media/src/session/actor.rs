@@ -1,0 +1,509 @@
+//! The actor of one call: every event in, one at a time, and what the dialogue makes of it.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::extract::ws::{Message, WebSocket};
+use futures::{StreamExt, stream::{SplitSink, SplitStream}};
+use shared::stream::Briefing;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{briefing, reply_clock::ReplyClock};
+use crate::{
+    app::App,
+    audio::vad::{Vad, VadEvent},
+    carrier::{
+        CarrierEvent, FrameError, StreamStart,
+        exotel::{Reader, Writer},
+    },
+    dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd},
+    llm::LlmPiece,
+    pacer::{self, PacerCommand, PacerEnd, Report},
+    provider::ProviderError,
+    recorder::{Entry, Recorder},
+    store::Held,
+    stt::{SttControl, SttEvent, SttHandle},
+    tts::{TtsEvent, TtsHandle},
+};
+
+/// Malformed frames tolerated before the stream is closed: a codec of ours that is wrong would otherwise be a silent call.
+const MAX_MALFORMED: u32 = 50;
+/// No media for this long is worth counting, and for so long means that the leg is gone.
+const MEDIA_GONE_AFTER: Duration = Duration::from_secs(10);
+/// The dialogue ends a call at its maximum by itself; this much later it is cut without asking.
+const OVERTIME: Duration = Duration::from_secs(5);
+/// Between two signs of life in the sessions view.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// How long the tasks of a call may take to say good-bye to their providers.
+const LEAVE_WITHIN: Duration = Duration::from_millis(1_500);
+/// A hole in the carrier's media shorter than this is jitter.
+const HOLE: Duration = Duration::from_secs(2);
+
+/// A piece of an answer, with the instants that separate the provider's time from ours.
+pub(super) struct LlmEvent {
+    pub ask: AskId,
+    pub asked_at: Instant,
+    pub arrived_at: Instant,
+    pub what: Result<LlmPiece, LlmFailure>,
+}
+
+pub(super) struct Actor {
+    pub(super) app: Arc<App>,
+    pub(super) held: Held,
+    pub(super) began: Instant,
+    pub(super) dialogue: Dialogue,
+    /// Inputs that came up while outputs were being performed.
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) clock: ReplyClock,
+    pub(super) stt: SttHandle,
+    pub(super) tts: TtsHandle,
+    pub(super) pacer: mpsc::Sender<PacerCommand>,
+    pub(super) recorder: Recorder,
+    pub(super) asking: Option<(AskId, AbortHandle)>,
+    pub(super) llm_events: mpsc::Sender<LlmEvent>,
+    pub(super) llm_model: Option<String>,
+    pub(super) cache_key: String,
+    pub(super) first_epoch: Option<Epoch>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) ended: Option<EndReason>,
+    max_duration: Duration,
+    reader: Reader,
+    samples: Vec<i16>,
+    vad: Vad,
+    /// When the voice that is being heard now began.
+    voice_began: Option<CallTime>,
+    malformed: u32,
+    saw_unknown: bool,
+    stt_down: bool,
+    last_media_at: Instant,
+    taken_over: CancellationToken,
+    inbox: Inbox,
+}
+
+/// The receiving ends of everything but the carrier.
+struct Inbox {
+    stt: mpsc::Receiver<SttEvent>,
+    tts: mpsc::Receiver<TtsEvent>,
+    llm: mpsc::Receiver<LlmEvent>,
+    reports: mpsc::Receiver<Report>,
+    pacer_end: mpsc::Receiver<PacerEnd>,
+}
+
+impl Actor {
+    /// Starts the tasks of the call. The sockets to the providers are opened while the greeting is already on its way.
+    pub(super) fn new(
+        app: Arc<App>,
+        sink: SplitSink<WebSocket, Message>,
+        start: StreamStart,
+        began: Instant,
+        briefing: Box<Briefing>,
+    ) -> Self {
+        let held = Held {
+            call_id: briefing.call_id,
+            account_id: briefing.account_id,
+            stream_sid: start.stream_sid.as_str().into(),
+        };
+        let settings = briefing::dialogue(&app.config, &briefing, app.store.now());
+        let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
+        let mut tasks = JoinSet::new();
+
+        let (stt_events, stt_inbox) = mpsc::channel(64);
+        let options = briefing::transcriber(&app.config, &briefing, &settings);
+        let (stt, transcribing) = app.stt.transcribe(&options, stt_events);
+        tasks.spawn(transcribing);
+
+        let (tts_events, tts_inbox) = mpsc::channel(64);
+        let voice = briefing::voice(&app.config, &briefing, &settings);
+        let (tts, speaking) = app.tts.speak(&voice, tts_events);
+        tasks.spawn(speaking);
+
+        let llm = app.llm.clone();
+        tasks.spawn(async move { llm.warm_up().await });
+
+        let (pacer, commands) = mpsc::channel(256);
+        let (reports, report_inbox) = mpsc::channel(64);
+        let (pacer_ended, pacer_end) = mpsc::channel(1);
+        let pacing = pacer::run(sink, Writer::new(&start.stream_sid), app.pacer, commands, reports);
+        tasks.spawn(async move {
+            let end = pacing.await;
+            // Nobody listens any more if the call ended first.
+            let _ = pacer_ended.send(end).await;
+        });
+
+        let taken_over = CancellationToken::new();
+        let (recorder, recording) = Recorder::new(app.store.clone(), held.clone(), taken_over.clone());
+        // Outlives the call: what was said is still written when the human has hung up.
+        app.tasks.spawn(recording);
+
+        let (llm_events, llm_inbox) = mpsc::channel(256);
+        tracing::info!(call_id = %held.call_id, resumed = !briefing.turns.is_empty(), "stream began");
+        Self {
+            dialogue: Dialogue::new(settings, briefing::history(&briefing)),
+            llm_model: briefing.settings.llm_model.clone(),
+            cache_key: briefing.campaign_id.map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
+            app,
+            held,
+            began,
+            inputs: VecDeque::new(),
+            clock: ReplyClock::default(),
+            stt,
+            tts,
+            pacer,
+            recorder,
+            asking: None,
+            llm_events,
+            first_epoch: None,
+            tasks,
+            ended: None,
+            max_duration,
+            reader: Reader::default(),
+            samples: Vec::with_capacity(1_600),
+            vad: Vad::default(),
+            voice_began: None,
+            malformed: 0,
+            saw_unknown: false,
+            stt_down: false,
+            last_media_at: began,
+            taken_over,
+            inbox: Inbox { stt: stt_inbox, tts: tts_inbox, llm: llm_inbox, reports: report_inbox, pacer_end },
+        }
+    }
+
+    pub(super) async fn run(mut self, mut carrier: SplitStream<WebSocket>) {
+        self.give(Input::Started);
+        self.converse(&mut carrier).await;
+        self.leave(carrier).await;
+    }
+
+    async fn converse(&mut self, carrier: &mut SplitStream<WebSocket>) {
+        let app = Arc::clone(&self.app);
+        let hard_end = self.began + self.max_duration + OVERTIME;
+        let mut heartbeat = interval_at(Instant::now() + Duration::from_millis(500), HEARTBEAT_EVERY);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told_to_leave = false;
+        while self.ended.is_none() {
+            let deadline = self.dialogue.deadline().map(|(at, _)| self.began + at.as_duration());
+            let media_gone_at = self.last_media_at + MEDIA_GONE_AFTER;
+            tokio::select! {
+                // Playout positions first: a barge-in cuts at the last one the dialogue knows.
+                biased;
+                Some(report) = self.inbox.reports.recv() => self.reported(report),
+                frame = carrier.next() => self.heard(frame),
+                Some(event) = self.inbox.tts.recv() => self.voiced(event),
+                Some(event) = self.inbox.llm.recv() => self.thought(event),
+                Some(event) = self.inbox.stt.recv() => self.transcribed(event),
+                () = sleep_until(deadline.unwrap_or(hard_end)), if deadline.is_some() => self.give(Input::Deadline),
+                Some(end) = self.inbox.pacer_end.recv() => {
+                    if end == PacerEnd::Broken {
+                        self.give(Input::StreamStopped { reason: StreamEnd::Lost });
+                    }
+                }
+                _ = heartbeat.tick() => self.heartbeat(),
+                () = sleep_until(media_gone_at) => {
+                    metrics::counter!("streams_cut_total", "cause" => "no_media").increment(1);
+                    self.give(Input::StreamStopped { reason: StreamEnd::Lost });
+                }
+                () = app.admission.leave_soon().cancelled(), if !told_to_leave => {
+                    told_to_leave = true;
+                    let by = self.now() + self.app.config.drain_grace().min(Duration::from_secs(25)) / 5;
+                    self.give(Input::Drain { by });
+                }
+                () = app.admission.leave_now().cancelled() => self.cut(EndReason::HandedOver),
+                () = self.taken_over.cancelled() => {
+                    tracing::warn!(call_id = %self.held.call_id, "another stream holds this call now");
+                    self.cut(EndReason::StreamLost);
+                }
+                () = sleep_until(hard_end) => self.cut(EndReason::MaxDuration),
+            }
+        }
+    }
+
+    /// Ends the call whatever the dialogue thinks.
+    fn cut(&mut self, reason: EndReason) {
+        metrics::counter!("streams_cut_total", "cause" => reason_name(reason)).increment(1);
+        self.ended.get_or_insert(reason);
+    }
+
+    /// Everything that belongs to the call ends here.
+    async fn leave(mut self, mut carrier: SplitStream<WebSocket>) {
+        let reason = self.ended.unwrap_or(EndReason::StreamLost);
+        let snapshot = self.dialogue.snapshot();
+        self.recorder.put(Entry::Heartbeat {
+            phase: phase_name(Phase::Ended),
+            stage: snapshot.stage,
+            turns: snapshot.human_turns + snapshot.agent_turns,
+        });
+        self.recorder.put(Entry::End { reason: reason_name(reason).to_owned(), at: self.app.store.now() });
+        metrics::counter!("calls_ended_total", "reason" => reason_name(reason)).increment(1);
+        tracing::info!(
+            call_id = %self.held.call_id,
+            reason = reason_name(reason),
+            seconds = self.began.elapsed().as_secs(),
+            human_turns = snapshot.human_turns,
+            agent_turns = snapshot.agent_turns,
+            barge_ins = snapshot.barge_ins,
+            "stream ended"
+        );
+        // Full: then it is closed by the drop of its queue below.
+        let _ = self.pacer.try_send(PacerCommand::Close);
+        let Self { mut tasks, stt, tts, pacer, inbox, llm_events, .. } = self;
+        drop((stt, tts, pacer, inbox, llm_events));
+        let leaving = async {
+            while tasks.join_next().await.is_some() {}
+            // The carrier answers our close; what it still sends is of no interest.
+            while let Some(Ok(_)) = carrier.next().await {}
+        };
+        if timeout(LEAVE_WITHIN, leaving).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+
+    // ---- the dialogue -----------------------------------------------------------------------------------------------
+
+    pub(super) fn now(&self) -> CallTime {
+        self.at(Instant::now())
+    }
+
+    pub(super) fn at(&self, instant: Instant) -> CallTime {
+        CallTime::new(instant.saturating_duration_since(self.began))
+    }
+
+    /// Gives one input and performs all that comes of it.
+    pub(super) fn give(&mut self, input: Input) {
+        self.inputs.push_back(input);
+        while let Some(input) = self.inputs.pop_front() {
+            let now = self.now();
+            self.dialogue.handle(now, input);
+            while let Some(output) = self.dialogue.poll_output() {
+                self.perform(now, output);
+            }
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        let snapshot = self.dialogue.snapshot();
+        if self.last_media_at.elapsed() > HOLE {
+            metrics::counter!("media_holes_total").increment(1);
+        }
+        self.recorder.put(Entry::Heartbeat {
+            phase: phase_name(snapshot.phase),
+            stage: snapshot.stage,
+            turns: snapshot.human_turns + snapshot.agent_turns,
+        });
+    }
+
+    // ---- what happens -----------------------------------------------------------------------------------------------
+
+    fn heard(&mut self, frame: Option<Result<Message, axum::Error>>) {
+        match frame {
+            Some(Ok(Message::Text(text))) => {
+                let mut samples = std::mem::take(&mut self.samples);
+                let event = self.reader.parse(&text, &mut samples);
+                self.carrier_event(event, &samples);
+                self.samples = samples;
+            }
+            Some(Ok(Message::Binary(_))) => self.malformed("binary"),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => self.give(Input::StreamStopped { reason: StreamEnd::Lost }),
+            Some(Err(error)) => {
+                tracing::debug!(call_id = %self.held.call_id, %error, "the carrier's socket broke");
+                self.give(Input::StreamStopped { reason: StreamEnd::Lost });
+            }
+        }
+    }
+
+    fn carrier_event(&mut self, event: Result<CarrierEvent, FrameError>, samples: &[i16]) {
+        match event {
+            Ok(CarrierEvent::Media { .. }) => self.listen(samples),
+            Ok(CarrierEvent::Mark { name }) => self.order(PacerCommand::Marked { name }),
+            Ok(CarrierEvent::Dtmf { digit }) => self.give(Input::Dtmf { digit }),
+            Ok(CarrierEvent::Stop { reason }) => {
+                tracing::debug!(call_id = %self.held.call_id, reason, "the carrier stopped the stream");
+                self.give(Input::StreamStopped { reason: StreamEnd::HungUp });
+            }
+            // A second start, or the carrier clearing its own queue, changes nothing that the playout clock would not show.
+            Ok(CarrierEvent::Connected | CarrierEvent::Start(_) | CarrierEvent::Clear) => {}
+            Ok(CarrierEvent::Unknown { kind }) => {
+                metrics::counter!("unknown_events_total", "from" => "carrier").increment(1);
+                if !std::mem::replace(&mut self.saw_unknown, true) {
+                    tracing::warn!(call_id = %self.held.call_id, kind, "the carrier sends an event we do not know");
+                }
+            }
+            Err(error) => self.malformed(error.kind()),
+        }
+    }
+
+    fn malformed(&mut self, kind: &'static str) {
+        metrics::counter!("malformed_frames_total", "from" => "carrier", "kind" => kind).increment(1);
+        self.malformed += 1;
+        if self.malformed > MAX_MALFORMED {
+            tracing::error!(call_id = %self.held.call_id, kind, "too many malformed frames: closing the stream");
+            self.give(Input::StreamStopped { reason: StreamEnd::Lost });
+        }
+    }
+
+    /// Sound of the human: to the transcriber at once, and through our own ear.
+    fn listen(&mut self, samples: &[i16]) {
+        self.last_media_at = Instant::now();
+        let dropped = self.stt.audio.push(samples);
+        if dropped > 0 {
+            metrics::counter!("dropped_audio_samples_total", "to" => "stt").increment(dropped as u64);
+        }
+        let now = self.now();
+        let mut inputs = Vec::new();
+        for event in self.vad.push(samples) {
+            match event {
+                VadEvent::Started { ago } => inputs.push(Input::VoiceStarted { began: now - ago }),
+                VadEvent::Stopped { ago } => inputs.push(Input::VoiceStopped { ended: now - ago }),
+                VadEvent::GoesOn { ago } => inputs.push(Input::VoiceGoesOn { until: now - ago }),
+            }
+        }
+        for input in inputs {
+            match input {
+                Input::VoiceStarted { began } => self.voice_began = Some(began),
+                Input::VoiceStopped { .. } => self.voice_began = None,
+                _ => {}
+            }
+            self.give(input);
+        }
+    }
+
+    fn transcribed(&mut self, event: SttEvent) {
+        match event {
+            SttEvent::Connected { after } => {
+                metrics::histogram!("provider_connect_seconds", "provider" => "deepgram").record(after);
+                if std::mem::take(&mut self.stt_down) {
+                    self.give(Input::SttRecovered);
+                }
+            }
+            // A blink is covered by the replay; from the second attempt on the dialogue should know.
+            SttEvent::Reconnecting { attempt } if attempt < 2 => {}
+            SttEvent::Reconnecting { .. } | SttEvent::Lost(_) => {
+                if let SttEvent::Lost(error) = &event {
+                    tracing::error!(call_id = %self.held.call_id, kind = error.kind(), %error, "no transcripts any more");
+                }
+                if !std::mem::replace(&mut self.stt_down, true) {
+                    self.give(Input::SttUnavailable);
+                }
+            }
+            SttEvent::SpeechStarted { .. } => {}
+            SttEvent::Interim { text, .. } => self.give(Input::SttInterim { text }),
+            SttEvent::Final(transcript) => {
+                self.give(Input::SttFinal { text: transcript.text, speech_final: transcript.speech_final });
+            }
+            SttEvent::UtteranceEnd { .. } => self.give(Input::SttUtteranceEnd),
+        }
+    }
+
+    fn thought(&mut self, event: LlmEvent) {
+        let LlmEvent { ask, asked_at, arrived_at, what } = event;
+        let input = match what {
+            Ok(LlmPiece::Delta(text)) => {
+                self.clock.answered(ask, self.at(asked_at), self.at(arrived_at));
+                Input::LlmDelta { ask, text }
+            }
+            Ok(LlmPiece::ToolCall { id, name, arguments }) => Input::LlmToolCall { ask, id, name, arguments },
+            Ok(LlmPiece::Done { finish, usage }) => {
+                if let Some(usage) = usage {
+                    metrics::counter!("llm_tokens_total", "kind" => "prompt").increment(usage.prompt_tokens);
+                    metrics::counter!("llm_tokens_total", "kind" => "cached").increment(usage.cached_tokens);
+                    metrics::counter!("llm_tokens_total", "kind" => "completion").increment(usage.completion_tokens);
+                }
+                Input::LlmDone { ask, finish }
+            }
+            Err(kind) => Input::LlmFailed { ask, kind },
+        };
+        self.give(input);
+    }
+
+    fn voiced(&mut self, event: TtsEvent) {
+        match event {
+            TtsEvent::Connected { after } => {
+                metrics::histogram!("provider_connect_seconds", "provider" => "elevenlabs").record(after);
+            }
+            TtsEvent::Audio { epoch, clause, audio, alignment, first } => {
+                if let Some(first) = first {
+                    self.clock.sounded(epoch, self.at(first.asked_at), self.at(first.received_at));
+                }
+                let samples = u32::try_from(audio.samples.len()).unwrap_or(u32::MAX);
+                self.order(PacerCommand::Play { epoch, clause, audio });
+                self.give(Input::TtsAudio { epoch, clause, samples, alignment });
+            }
+            TtsEvent::Done { epoch } => {
+                self.order(PacerCommand::End { epoch });
+                self.give(Input::TtsDone { epoch });
+            }
+            TtsEvent::Failed { epoch, clause, error } => self.speech_failed(epoch, clause, &error),
+        }
+    }
+
+    pub(super) fn speech_failed(&mut self, epoch: Epoch, clause: u32, error: &ProviderError) {
+        tracing::warn!(call_id = %self.held.call_id, kind = error.kind(), %error, "speech failed");
+        self.give(Input::TtsFailed { epoch, clause });
+    }
+
+    fn reported(&mut self, report: Report) {
+        match report {
+            Report::Started { epoch } => {
+                self.clock.started(epoch, self.now());
+                self.give(Input::PlayoutStarted { epoch });
+            }
+            Report::Played { epoch, samples } => self.give(Input::Played { epoch, samples }),
+            Report::Drained { epoch } => self.give(Input::PlayoutDrained { epoch }),
+            Report::Cleared => {
+                if let Some(began) = self.voice_began {
+                    metrics::histogram!("barge_in_stop_seconds").record(self.now().since(began));
+                }
+            }
+        }
+    }
+
+    /// Orders something of the pacer. Its queue holds far more than can be meant at once: full means that it is stuck.
+    pub(super) fn order(&mut self, command: PacerCommand) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.pacer.try_send(command) {
+            metrics::counter!("orders_lost_total", "to" => "pacer").increment(1);
+            self.cut(EndReason::StreamLost);
+        }
+    }
+
+    pub(super) fn finalize(&self) {
+        // Full: one is on its way already.
+        let _ = self.stt.control.try_send(SttControl::Finalize);
+    }
+}
+
+pub(super) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Opening => "opening",
+        Phase::Listening => "listening",
+        Phase::Heard => "heard",
+        Phase::Thinking => "thinking",
+        Phase::Speaking => "speaking",
+        Phase::Ducked => "ducked",
+        Phase::Closing => "closing",
+        Phase::Ended => "ended",
+    }
+}
+
+pub(super) fn reason_name(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::AgentFinished => "agent_finished",
+        EndReason::TransferToHuman => "transfer_to_human",
+        EndReason::Silence => "silence",
+        EndReason::MaxDuration => "max_duration",
+        EndReason::LlmUnavailable => "llm_unavailable",
+        EndReason::SpeechUnavailable => "speech_unavailable",
+        EndReason::TranscriptUnavailable => "transcript_unavailable",
+        EndReason::HumanHungUp => "human_hung_up",
+        EndReason::StreamLost => "stream_lost",
+        EndReason::HandedOver => "handed_over",
+    }
+}

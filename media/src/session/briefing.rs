@@ -1,0 +1,162 @@
+//! What the database knows about a call, as the dialogue and the providers want it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+use shared::{
+    stream::Briefing,
+    turn::{Role, Turn},
+};
+
+use crate::{
+    config::Config,
+    dialogue::{DialogueSettings, Facts, History, Opening, Speaker},
+    playbook::Playbook,
+    stt::deepgram,
+    tts::elevenlabs::Voice,
+};
+
+/// Where people live on the first carrier, if nothing says otherwise.
+const HOME_ZONE: Tz = chrono_tz::Asia::Kolkata;
+/// Words given to speech recognition; the provider allows 500 tokens.
+const MAX_KEYTERMS: usize = 50;
+
+/// The dialogue's settings. A playbook that cannot be read is reported and replaced by the built-in one: a call that is
+/// answered must be spoken to.
+pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>) -> DialogueSettings {
+    let agent = &briefing.settings;
+    let mut playbook = playbook(briefing);
+    playbook.rules.extend(agent.instructions.clone());
+    playbook.agent_name.clone_from(&agent.agent_name);
+    playbook.company.clone_from(&agent.company_name);
+
+    let mut settings = DialogueSettings::new(Arc::new(playbook));
+    settings.facts = facts(briefing);
+    settings.language.clone_from(&language(briefing));
+    settings.greeting.clone_from(&agent.greeting);
+    if agent.wait_for_hello {
+        settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
+    }
+    let zone = zone(&settings.facts);
+    settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
+    settings
+}
+
+fn playbook(briefing: &Briefing) -> Playbook {
+    let Some(json) = &briefing.settings.playbook else { return Playbook::default() };
+    serde_json::from_value(json.clone()).unwrap_or_else(|error| {
+        tracing::error!(call_id = %briefing.call_id, %error, "the voice agent's playbook cannot be read; using the built-in one");
+        Playbook::default()
+    })
+}
+
+/// The list's columns, by name. `name` is also `lead_name`, the word that greetings use.
+fn facts(briefing: &Briefing) -> Facts {
+    let mut facts: Facts = briefing.lead.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect();
+    if let Some(name) = facts.get("name").cloned() {
+        facts.entry("lead_name".to_owned()).or_insert(name);
+    }
+    facts.insert("agent_name".to_owned(), briefing.settings.agent_name.clone());
+    facts.insert("company".to_owned(), briefing.settings.company_name.clone());
+    facts.insert("company_name".to_owned(), briefing.settings.company_name.clone());
+    facts
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(true) => Some("yes".to_owned()),
+        Value::Bool(false) => Some("no".to_owned()),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().filter_map(text).collect();
+            (!items.is_empty()).then(|| items.join(", "))
+        }
+        _ => None,
+    }
+}
+
+/// The lead's own language before the voice agent's.
+fn language(briefing: &Briefing) -> String {
+    let of_lead = briefing.lead.get("language").and_then(Value::as_str).map(str::trim).filter(|tag| is_language(tag));
+    of_lead.unwrap_or(&briefing.settings.language).to_owned()
+}
+
+fn is_language(tag: &str) -> bool {
+    let mut parts = tag.split(['-', '_']);
+    parts.next().is_some_and(|base| matches!(base.len(), 2 | 3) && base.bytes().all(|b| b.is_ascii_alphabetic()))
+}
+
+fn zone(facts: &Facts) -> Tz {
+    ["time_zone", "timezone"].iter().find_map(|key| facts.get(*key)?.parse().ok()).unwrap_or(HOME_ZONE)
+}
+
+/// The conversation so far, when a stream comes back in the middle of its call.
+pub(super) fn history(briefing: &Briefing) -> Option<History> {
+    let next_seq = briefing.turns.iter().map(|turn| turn.seq).max()?.saturating_add(1);
+    let said = |turn: &Turn| {
+        let speaker = match turn.role {
+            Role::Agent => Speaker::Agent,
+            Role::Callee => Speaker::Human,
+            Role::Tool => return None,
+        };
+        Some((speaker, turn.text.clone()))
+    };
+    let collected: BTreeMap<String, String> =
+        briefing.answers.iter().filter_map(|(field, value)| Some((field.clone(), text(value)?))).collect();
+    Some(History::resume(briefing.turns.iter().filter_map(said), collected, u32::try_from(next_seq).unwrap_or(0)))
+}
+
+/// What the transcriber is told.
+pub(super) fn transcriber(config: &Config, briefing: &Briefing, settings: &DialogueSettings) -> deepgram::Options {
+    let mut keyterms = briefing.settings.keyterms.clone();
+    keyterms.extend(settings.playbook.key_terms.iter().cloned());
+    keyterms.truncate(MAX_KEYTERMS);
+    deepgram::Options {
+        model: briefing.settings.stt_model.clone().unwrap_or_else(|| config.deepgram_model.clone()),
+        language: stt_language(&settings.language),
+        keyterms,
+        ..deepgram::Options::default()
+    }
+}
+
+/// English keeps its region; mixed speech (`hi-en`, "Hinglish") needs the code-switching model; otherwise the bare language.
+fn stt_language(tag: &str) -> String {
+    let (base, rest) = tag.split_once(['-', '_']).unwrap_or((tag, ""));
+    match (base, rest) {
+        ("en", _) => tag.replace('_', "-"),
+        (_, "en" | "EN") => "multi".to_owned(),
+        _ => base.to_owned(),
+    }
+}
+
+/// How the agent sounds.
+pub(super) fn voice(config: &Config, briefing: &Briefing, settings: &DialogueSettings) -> Voice {
+    let (base, rest) = settings.language.split_once(['-', '_']).unwrap_or((&settings.language, ""));
+    let is_mixed = rest.eq_ignore_ascii_case("en") && base != "en";
+    Voice {
+        voice_id: briefing.settings.voice_id.clone().unwrap_or_else(|| config.elevenlabs_voice_id.clone()),
+        model: config.elevenlabs_model.clone(),
+        language: (!is_mixed).then(|| base.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_named_as_the_transcriber_knows_them() {
+        for (tag, expected) in [("en-IN", "en-IN"), ("en", "en"), ("hi-IN", "hi"), ("hi-en", "multi"), ("ta-IN", "ta")] {
+            assert_eq!(stt_language(tag), expected, "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_language_column_with_something_else_in_it_is_ignored() {
+        assert!(is_language("hi-IN") && is_language("ta") && !is_language("Hindi, English") && !is_language(""));
+    }
+}

@@ -1,0 +1,122 @@
+//! Carrying out what the dialogue wants. Nothing in here waits.
+
+use tokio::time::Instant;
+
+use super::actor::{Actor, LlmEvent};
+use crate::{
+    dialogue::{AskId, CallTime, Epoch, Input, LlmFailure, LlmFinish, Output, Speaker, ToolOutcome, TurnRecord},
+    llm::{self, LlmPiece, LlmRequest},
+    pacer::PacerCommand,
+    provider::ProviderError,
+    recorder::Entry,
+    store,
+    tts::TtsCommand,
+};
+
+impl Actor {
+    pub(super) fn perform(&mut self, now: CallTime, output: Output) {
+        match output {
+            Output::AskLlm { ask, epoch, messages, tools, speculative } => {
+                metrics::counter!("llm_requests_total", "speculative" => if speculative { "true" } else { "false" }).increment(1);
+                self.clock.asked(epoch, ask);
+                let request =
+                    LlmRequest { model: self.llm_model.clone(), messages, tools, cache_key: self.cache_key.clone() };
+                self.ask(ask, request);
+            }
+            Output::CancelLlm { ask } => {
+                if let Some((_, asking)) = self.asking.take_if(|(running, _)| *running == ask) {
+                    asking.abort();
+                }
+            }
+            Output::RunTool { call_id, name, .. } => {
+                // Every tool the dialogue is offered today it knows itself; a call must still be answered.
+                let outcome = ToolOutcome::Failed(format!("The function {name} is not available in this call."));
+                self.inputs.push_back(Input::ToolResult { call_id, outcome });
+            }
+            Output::Speak { epoch, clause, text } => self.speak(epoch, clause, text),
+            Output::FlushSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Finish { epoch }),
+            Output::CancelSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Cancel { epoch }),
+            Output::PausePlayout { epoch } => self.order(PacerCommand::Pause { epoch }),
+            Output::ResumePlayout { epoch, from_samples } => {
+                self.order(PacerCommand::Resume { epoch, from: from_samples });
+            }
+            Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
+            Output::FinalizeStt => self.finalize(),
+            Output::Record(turn) => self.record(&turn),
+            Output::RecordAnswer { field, value, .. } => self.recorder.put(Entry::Answer { field, value }),
+            Output::Event(event) => self.recorder.put(Entry::Event { event, at: self.app.store.now() }),
+            Output::Metric(name) => metrics::counter!(format!("dialogue_{name}_total")).increment(1),
+            Output::HangUp { reason } => {
+                tracing::debug!(call_id = %self.held.call_id, ?reason, at_ms = now.as_millis(), "hanging up");
+                self.order(PacerCommand::Close);
+            }
+            Output::Ended { reason } => self.ended = Some(reason),
+        }
+    }
+
+    fn ask(&mut self, ask: AskId, request: LlmRequest) {
+        let llm = self.app.llm.clone();
+        let events = self.llm_events.clone();
+        let asking = self.tasks.spawn(async move {
+            let asked_at = Instant::now();
+            let event = |what| LlmEvent { ask, asked_at, arrived_at: Instant::now(), what };
+            let mut answer = match llm.ask(&request).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // A closed queue: the call is over.
+                    let _ = events.send(event(Err(llm::failure(&error)))).await;
+                    return;
+                }
+            };
+            let mut empty = true;
+            loop {
+                let what = match answer.next().await {
+                    Ok(Some(LlmPiece::Done { finish: LlmFinish::Stop, .. })) if empty => Err(LlmFailure::Empty),
+                    Ok(Some(piece)) => Ok(piece),
+                    Ok(None) => return,
+                    Err(error) => Err(llm::failure(&error)),
+                };
+                empty = false;
+                let over = what.is_err();
+                if events.send(event(what)).await.is_err() || over {
+                    return;
+                }
+            }
+        });
+        if let Some((_, superseded)) = self.asking.replace((ask, asking)) {
+            superseded.abort();
+        }
+        // Finished tasks are collected as we go, or a long call would gather them.
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn speak(&mut self, epoch: Epoch, clause: u32, text: String) {
+        self.clock.spoke(epoch);
+        let repeats = *self.first_epoch.get_or_insert(epoch) == epoch;
+        let command = TtsCommand::Speak { epoch, clause, text, repeats };
+        if self.tts.commands.try_send(command).is_err() {
+            let error = ProviderError::Unavailable { cause: "queue".into() };
+            tracing::error!(call_id = %self.held.call_id, kind = error.kind(), "the voice takes no more clauses");
+            self.inputs.push_back(Input::TtsFailed { epoch, clause });
+        }
+    }
+
+    fn tell_voice(&mut self, epoch: Epoch, command: TtsCommand) {
+        if self.tts.commands.try_send(command).is_err() {
+            metrics::counter!("orders_lost_total", "to" => "tts").increment(1);
+            // Its end will not come: the reply is as complete as it will ever be.
+            self.inputs.push_back(Input::TtsDone { epoch });
+        }
+    }
+
+    fn record(&mut self, turn: &TurnRecord) {
+        let stages = match turn.speaker {
+            Speaker::Agent => {
+                self.clock.measure(&turn.latency);
+                self.clock.stages(&turn.latency)
+            }
+            Speaker::Human => serde_json::json!({}),
+        };
+        self.recorder.put(Entry::Turn(store::turn(turn, stages)));
+    }
+}

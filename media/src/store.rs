@@ -1,0 +1,187 @@
+//! The only place of this process that reaches the database: functions of `shared`, gathered for a live call.
+//!
+//! Nothing here is awaited by the conversation itself, except taking the stream at its very beginning.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::{
+    call::Carrier,
+    call_event::{self, NewEvent},
+    clock::Clock,
+    conversation::{self, Disposition},
+    do_not_call,
+    id::{AccountId, CallId},
+    phone::Phone,
+    stream::{self, Briefing},
+    turn::{self, Role, Turn},
+};
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use crate::{
+    carrier::StreamStart,
+    dialogue::{CallEvent, Speaker, TurnRecord},
+};
+
+/// How long a stream may outrun our own commit of its call.
+const LOOK_UP_FOR: Duration = Duration::from_secs(3);
+/// From then on a call without a carrier id may also be meant: its answer was perhaps lost.
+const ADOPT_AFTER: Duration = Duration::from_secs(1);
+const LOOK_UP_EVERY: Duration = Duration::from_millis(150);
+/// Numbers without a country code are Indian on this carrier.
+const HOME_REGION: &str = "IN";
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    db: PgPool,
+    clock: Clock,
+    /// This process, in the sessions view.
+    instance: Arc<str>,
+}
+
+/// A call whose stream this process holds.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The call.
+    pub call_id: CallId,
+    /// Its account.
+    pub account_id: AccountId,
+    /// The stream: a newer one of the same call takes it from us.
+    pub stream_sid: Arc<str>,
+}
+
+impl Store {
+    /// `instance` names this process to operators.
+    pub fn new(db: PgPool, clock: Clock, instance: &str) -> Self {
+        Self { db, clock, instance: instance.into() }
+    }
+
+    /// Whether the database answers.
+    pub async fn is_reachable(&self) -> bool {
+        tokio::time::timeout(Duration::from_secs(1), self.db.acquire()).await.is_ok_and(|connection| connection.is_ok())
+    }
+
+    /// Finds the call a stream belongs to and takes it. `None`: nobody expects it.
+    ///
+    /// The carrier may open the stream before the answer to our dial request has been committed, so that "unknown" is asked
+    /// again for a while.
+    pub async fn take_stream(&self, start: &StreamStart) -> sqlx::Result<Option<Briefing>> {
+        let began = Instant::now();
+        loop {
+            let phones = if began.elapsed() >= ADOPT_AFTER { numbers(start) } else { Vec::new() };
+            if let Some(briefing) = self.take_now(start, &phones).await? {
+                return Ok(Some(briefing));
+            }
+            if began.elapsed() + LOOK_UP_EVERY > LOOK_UP_FOR {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_UP_EVERY).await;
+        }
+    }
+
+    async fn take_now(&self, start: &StreamStart, phones: &[Phone]) -> sqlx::Result<Option<Briefing>> {
+        let mut tx = self.db.begin().await?;
+        let mut expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, None).await?;
+        for phone in phones {
+            if expected.is_none() {
+                expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, Some(phone.as_str())).await?;
+            }
+        }
+        let Some(call_id) = expected else { return Ok(None) };
+        let briefing = stream::begin(&mut tx, call_id, &start.stream_sid, &self.instance, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(briefing)
+    }
+
+    /// Stores turns; one that is stored already stays as it was.
+    pub async fn turns(&self, held: &Held, turns: &[Turn]) -> sqlx::Result<()> {
+        turn::insert_many(&self.db, held.account_id, held.call_id, turns).await
+    }
+
+    /// Stores the latest answer to a question.
+    pub async fn answer(&self, held: &Held, field: &str, value: &str) -> sqlx::Result<()> {
+        conversation::record_answer(&self.db, held.account_id, held.call_id, field, &Value::from(value)).await
+    }
+
+    /// Stores an event, with what it means for the lead, in one transaction.
+    pub async fn event(&self, held: &Held, event: &CallEvent, at: DateTime<Utc>) -> sqlx::Result<()> {
+        let mut tx = self.db.begin().await?;
+        match event {
+            CallEvent::DoNotCallRequested { note, .. } => {
+                do_not_call::opt_out(&mut tx, held.call_id, note.as_deref().unwrap_or("asked in the call"), at).await?;
+                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::DoNotCall).await?;
+            }
+            CallEvent::CallbackRequested { when, .. } => {
+                conversation::request_callback(&mut *tx, held.account_id, held.call_id, when, instant(when)).await?;
+            }
+            CallEvent::EndRequested { disposition: Some(word) } => {
+                if let Some(disposition) = Disposition::ALL.into_iter().find(|known| known.as_str() == word) {
+                    conversation::note_disposition(&mut *tx, held.account_id, held.call_id, disposition).await?;
+                }
+            }
+            _ => {}
+        }
+        let data = serde_json::to_value(event).unwrap_or_default();
+        let kind = data.get("kind").and_then(Value::as_str).unwrap_or("conversation").to_owned();
+        let event = NewEvent {
+            account_id: held.account_id,
+            call_id: Some(held.call_id),
+            lead_id: None,
+            kind: &kind,
+            data,
+            at,
+        };
+        call_event::record(&mut *tx, event).await?;
+        tx.commit().await
+    }
+
+    /// Says how far the call is. `false`: another process holds it now.
+    pub async fn heartbeat(&self, held: &Held, phase: &str, stage: &str, turns: u32) -> sqlx::Result<bool> {
+        let turns = i32::try_from(turns).unwrap_or(i32::MAX);
+        stream::heartbeat(&self.db, held.call_id, &held.stream_sid, phase, stage, turns).await
+    }
+
+    /// Says that the stream is over.
+    pub async fn end(&self, held: &Held, reason: &str, at: DateTime<Utc>) -> sqlx::Result<()> {
+        stream::end(&self.db, held.call_id, &held.stream_sid, reason, at).await
+    }
+
+    /// Domain time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+}
+
+/// Which of the two numbers is the human's differs by mode and is not documented: both are tried, and only a call that is
+/// being dialed can match.
+fn numbers(start: &StreamStart) -> Vec<Phone> {
+    [&start.from, &start.to].into_iter().flatten().filter_map(|number| Phone::parse(number, HOME_REGION).ok()).collect()
+}
+
+/// A callback's moment where the model gave one that names its offset; local times are resolved later, with the lead's zone.
+fn instant(when: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(when.trim()).ok().map(|at| at.to_utc())
+}
+
+/// A settled turn, as it is stored.
+pub fn turn(record: &TurnRecord, mut stages: Value) -> Turn {
+    if let Some(map) = stages.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    let ms = |at: crate::dialogue::CallTime| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    Turn {
+        seq: i32::try_from(record.seq).unwrap_or(i32::MAX),
+        role: match record.speaker {
+            Speaker::Agent => Role::Agent,
+            Speaker::Human => Role::Callee,
+        },
+        text: record.text.clone(),
+        interrupted: record.interrupted,
+        started_ms: ms(record.started),
+        ended_ms: ms(record.ended),
+        stages,
+    }
+}

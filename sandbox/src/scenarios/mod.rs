@@ -1,0 +1,66 @@
+//! The default campaign as data: 25 leads, and how each of the 24 that can be dialed behaves.
+//!
+//! `leads.csv` is what an operator would upload; its last row has no usable phone and must be
+//! rejected by an importer. `scripts.json` is keyed by national number. The table of stories:
+//!
+//! | Last digits | Story |
+//! |---|---|
+//! | 01–05, 21, 24 | answer every question (one presses a key, one asks back first) |
+//! | 06, 07 | not interested, already bought |
+//! | 08, 09 | ask to be called back |
+//! | 10 · 11 | "do not call me again" · wrong number |
+//! | 12 · 13 | hangs up in mid-sentence · interrupts twice, then answers |
+//! | 14 · 15 | long silence, then answers · never says a word |
+//! | 16 · 17 · 22 | busy, then answers · never picks up · picks up the second time, not interested |
+//! | 18 | voicemail with a beep |
+//! | 19 · 20 | the carrier refuses (403, NDNC) · the carrier fails, then it answers |
+//! | 23 | asks for a human |
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::callee::{Script, Step};
+
+/// The upload of the default campaign.
+pub const LEADS_CSV: &str = include_str!("leads.csv");
+
+const SCRIPTS_JSON: &str = include_str!("scripts.json");
+
+/// The default behaviours by national number.
+pub fn scripts() -> HashMap<String, Script> {
+    serde_json::from_str(SCRIPTS_JSON).expect("scripts.json is part of the program and a test reads it")
+}
+
+/// Whoever has no script: picks up and answers every question.
+pub fn anybody() -> Script {
+    Script {
+        name: "anybody".into(),
+        voice: "kal".into(),
+        attempts: vec![vec![
+            Step::Ring { ms: 2_000 },
+            Step::Answer,
+            Step::Converse { answers: BTreeMap::new(), replies: Vec::new(), otherwise: Vec::new(), turns: 14 },
+        ]],
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::exotel::phone;
+
+    #[test]
+    fn every_lead_but_the_bad_one_has_a_story() {
+        let scripts = scripts();
+        assert!(scripts.values().all(|script| script.problem().is_none()));
+        let mut reader = csv::Reader::from_reader(LEADS_CSV.as_bytes());
+        assert_eq!(reader.headers().unwrap().iter().last(), Some("preferred_language"));
+        let phones: Vec<_> = reader.records().map(|row| phone::national(row.unwrap().get(1).unwrap())).collect();
+        assert_eq!(phones.len(), 25);
+        assert_eq!(phones.iter().filter(|phone| phone.is_none()).count(), 1);
+        for national in phones.iter().flatten() {
+            assert!(scripts.contains_key(national), "{national}");
+        }
+        assert_eq!(scripts.len(), 24);
+    }
+}

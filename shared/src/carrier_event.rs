@@ -1,0 +1,230 @@
+//! What a carrier tells us about a call: read from its webhook as that was stored, and applied to the call by rank.
+//!
+//! A webhook is stored first and applied second, each in its own transaction, so that nothing heard is ever lost: what could
+//! not be applied at once (the database was cut off, the call was not known yet) is applied by `sweep`. Applying twice, late or
+//! out of order changes nothing.
+
+mod exotel;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
+use crate::call_event::{self, NewEvent};
+use crate::id::{CallEventId, CallId};
+
+pub use exotel::parse as parse_exotel;
+
+/// Fields of one webhook that are kept; no carrier sends half as many.
+const MAX_FIELDS: usize = 200;
+
+/// Which of a carrier's questions or messages it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    StatusCallback,
+    Passthru,
+}
+
+/// A webhook as it is stored: its fields flat, nested ones under names such as `Legs[0][Status]`, whatever its encoding was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    pub source: Source,
+    /// Our own name for the call, from the callback's URL.
+    pub reference: Option<String>,
+    pub fields: BTreeMap<String, String>,
+}
+
+/// What a webhook says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CarrierEvent {
+    pub carrier_call_id: Option<String>,
+    pub reference: Option<String>,
+    /// `None` where it says nothing about how far the call is.
+    pub status: Option<CallStatus>,
+    /// Talk time by the carrier's count.
+    pub duration_seconds: Option<i32>,
+    /// `human` or `machine`.
+    pub answered_by: Option<&'static str>,
+    pub hangup_cause: Option<String>,
+    pub failure_reason: Option<String>,
+    pub recording_url: Option<String>,
+}
+
+/// What became of a stored webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// To this call; a webhook that came late may have changed nothing.
+    To(CallId),
+    /// It names our call, but another carrier call than the one we know: it is kept in the history, and nothing is changed.
+    Conflict(CallId),
+    /// No call has its reference or carrier id, yet. It stays unapplied.
+    UnknownCall,
+    /// Somebody else has applied it, or is doing so.
+    Taken,
+}
+
+impl Webhook {
+    /// The same for a webhook that a carrier repeats, and for no other. `CurrentTime` differs with every repetition.
+    #[must_use]
+    pub fn event_key(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update(text.len().to_le_bytes());
+            hash.update(text);
+        };
+        let field = |name: &str| self.fields.get(name).map_or("", String::as_str);
+        match self.source {
+            Source::StatusCallback => {
+                part("status_callback");
+                part(self.reference.as_deref().unwrap_or_default());
+                for name in ["CallSid", "EventType", "Status", "DateUpdated"] {
+                    part(field(name));
+                }
+            }
+            Source::Passthru => {
+                part("passthru");
+                part(self.reference.as_deref().unwrap_or_default());
+                for (name, value) in self.fields.iter().filter(|(name, _)| *name != "CurrentTime") {
+                    part(name);
+                    part(value);
+                }
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Stores it, in the caller's own short transaction; `None` if it was heard before.
+    pub async fn store(
+        &self,
+        db: impl PgExecutor<'_>,
+        carrier: Carrier,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Option<CallEventId>> {
+        let data = serde_json::to_value(self).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        call_event::store_webhook(db, carrier, &self.event_key(), &data, now).await
+    }
+}
+
+/// Flattens a JSON body as PHP would have written it into a form: `{"Legs":[{"Status":"busy"}]}` is `Legs[0][Status]=busy`.
+/// Nulls are left out.
+#[must_use]
+pub fn flatten(value: &serde_json::Value) -> BTreeMap<String, String> {
+    fn walk(name: &str, value: &serde_json::Value, into: &mut BTreeMap<String, String>) {
+        let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}[{key}]") };
+        match value {
+            _ if into.len() >= MAX_FIELDS => {}
+            serde_json::Value::Null => {}
+            serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| walk(&inner(key), value, into)),
+            serde_json::Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, value)| walk(&inner(&index.to_string()), value, into));
+            }
+            serde_json::Value::String(text) => drop(into.insert(name.to_owned(), text.replace('\0', ""))),
+            other => drop(into.insert(name.to_owned(), other.to_string())),
+        }
+    }
+    let mut fields = BTreeMap::new();
+    walk("", value, &mut fields);
+    fields
+}
+
+/// Applies a stored webhook to its call. Pass a connection inside a transaction.
+pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Applied> {
+    // Skipping a locked row: the request that stored it and sweep may both come for it.
+    let stored = sqlx::query!(
+        r#"
+        select data, at from call_events
+        where id = $1 and kind = 'webhook' and applied_at is null
+        for update skip locked
+        "#,
+        id as CallEventId,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(stored) = stored else { return Ok(Applied::Taken) };
+    let webhook: Webhook = serde_json::from_value(stored.data).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let event = parse_exotel(&webhook);
+    let Some(call) = find(&mut *db, &event).await? else { return Ok(Applied::UnknownCall) };
+    if !adopt(&mut *db, &call, &event).await? {
+        let data = serde_json::json!({"webhook": id, "carrier_call_id": event.carrier_call_id});
+        let conflict = NewEvent {
+            account_id: call.account_id,
+            call_id: Some(call.id),
+            lead_id: None,
+            kind: "carrier_call_conflict",
+            data,
+            at: stored.at,
+        };
+        call_event::record(&mut *db, conflict).await?;
+        call_event::mark_applied(db, id, Some(call.id)).await?;
+        tracing::error!(call_id = %call.id, event_id = %id, "the carrier reports a second call under this call's reference");
+        return Ok(Applied::Conflict(call.id));
+    }
+    if let Some(status) = event.status {
+        let update = StatusUpdate {
+            status,
+            at: stored.at,
+            duration_seconds: event.duration_seconds,
+            hangup_cause: event.hangup_cause.clone(),
+            failure_reason: event.failure_reason.clone(),
+        };
+        Call::apply_status(&mut *db, call.id, &update).await?;
+    }
+    fill_details(&mut *db, call.id, &event).await?;
+    if let Some(url) = &event.recording_url {
+        crate::recording::found(&mut *db, call.id, url).await?;
+    }
+    call_event::mark_applied(db, id, Some(call.id)).await?;
+    Ok(Applied::To(call.id))
+}
+
+/// By our own name for it first: the carrier's id may not have reached us yet.
+async fn find(db: &mut PgConnection, event: &CarrierEvent) -> sqlx::Result<Option<Call>> {
+    if let Some(reference) = &event.reference
+        && let Some(call) = Call::by_reference(&mut *db, reference).await?
+    {
+        return Ok(Some(call));
+    }
+    match &event.carrier_call_id {
+        Some(id) => Call::by_carrier_call_id(db, Carrier::Exotel, id).await,
+        None => Ok(None),
+    }
+}
+
+/// `false` if the event's carrier call is another one than the call's, or another call's.
+async fn adopt(db: &mut PgConnection, call: &Call, event: &CarrierEvent) -> sqlx::Result<bool> {
+    let Some(carrier_call_id) = &event.carrier_call_id else { return Ok(true) };
+    if let Some(known) = &call.carrier_call_id {
+        return Ok(known == carrier_call_id);
+    }
+    if Call::by_carrier_call_id(&mut *db, call.carrier, carrier_call_id).await?.is_some() {
+        return Ok(false);
+    }
+    Call::record_carrier_id(db, call.id, carrier_call_id).await
+}
+
+/// Keeps what nobody has told before; also of a call that is over already.
+async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent) -> sqlx::Result<()> {
+    if event.duration_seconds.is_none() && event.answered_by.is_none() && event.hangup_cause.is_none() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        update calls
+        set duration_seconds = coalesce(duration_seconds, $2), answered_by = coalesce(answered_by, $3),
+            hangup_cause = coalesce(hangup_cause, $4), updated_at = now()
+        where id = $1
+        "#,
+        call as CallId,
+        event.duration_seconds,
+        event.answered_by,
+        event.hangup_cause,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,419 @@
+//! The dial protocol's transitions: every step between a reserved call and one that the carrier has in hand.
+//!
+//! Only whoever moved a call `queued → dialing` may send its request, and the move is committed before the request leaves.
+//! From then on a call goes back to `queued`, or is withdrawn, only by the word of whoever knows that nothing was placed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
+use crate::call_event::{self, NewEvent};
+use crate::do_not_call;
+use crate::id::{AccountId, CallId, CampaignId};
+use crate::jobs::dispatch_campaign::DispatchCampaign;
+use crate::jobs::place_call::PlaceCall;
+use crate::jobs::reconcile_call::ReconcileCall;
+
+/// Leave to send one request.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub call_id: CallId,
+    pub account_id: AccountId,
+    pub carrier: Carrier,
+    pub reference: String,
+    /// E.164.
+    pub phone: String,
+    pub record: bool,
+}
+
+/// Why a reserved call may not be dialed after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    CampaignNotRunning,
+    CampaignEnded,
+    WindowClosed,
+    DoNotCall,
+    /// The carrier could not be reached, again and again; nothing was sent.
+    CarrierUnreachable,
+    /// The carrier does not accept our credentials.
+    CarrierAuth,
+    /// The carrier account has no money left.
+    Balance,
+}
+
+impl Refusal {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CampaignNotRunning => "campaign_not_running",
+            Self::CampaignEnded => "campaign_ended",
+            Self::WindowClosed => "window_closed",
+            Self::DoNotCall => "do_not_call",
+            Self::CarrierUnreachable => "carrier_unreachable",
+            Self::CarrierAuth => "carrier_auth",
+            Self::Balance => "balance",
+        }
+    }
+}
+
+/// What a reserved call meets at the instant of dialing.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    Dial(Order),
+    /// Still queued, but a guard says no: withdraw it.
+    Refused(Refusal),
+    /// Somebody else moved it; `None` if it does not exist.
+    NotQueued(Option<CallStatus>),
+}
+
+/// Moves `queued → dialing` if every guard still holds at this instant: the campaign runs, the window of the lead's zone is
+/// open, the number is not on the do-not-call list. Commit before sending.
+///
+/// `answer_within`: how long (wall clock) until silence about the call is looked into.
+pub async fn begin(
+    db: &mut PgConnection,
+    id: CallId,
+    now: DateTime<Utc>,
+    answer_within: Duration,
+) -> sqlx::Result<Begun> {
+    let order = sqlx::query_as!(
+        Order,
+        r#"
+        with dialed as (
+            update calls c
+            set status = 'dialing', dialing_at = $2, request_sent_at = now(), updated_at = now(),
+                lease_until = now() + make_interval(secs => $3),
+                guards = c.guards || jsonb_build_object('dialed', jsonb_build_object(
+                    'opens_at', w.opens_at, 'closes_at', w.closes_at, 'at', $2::timestamptz))
+            from leads l
+            join campaigns g on g.id = l.campaign_id
+            join campaign_windows w
+                on w.campaign_id = l.campaign_id and w.time_zone = l.time_zone and w.country = l.country
+            where c.id = $1 and c.status = 'queued' and l.id = c.lead_id
+                and g.status = 'running' and (g.ends_at is null or $2 < g.ends_at)
+                and w.opens_at <= $2 and $2 < w.closes_at
+                and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
+            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record
+        ),
+        lead as (
+            update leads l set last_attempt_at = $2, updated_at = $2 from dialed d where l.id = d.lead_id
+        ),
+        noted as (
+            insert into call_events (account_id, call_id, lead_id, kind, at, applied_at)
+            select account_id, id, lead_id, 'dialing', $2, now() from dialed
+        )
+        select id as "call_id: CallId", account_id as "account_id: AccountId", carrier as "carrier: Carrier", reference,
+            phone, record
+        from dialed
+        "#,
+        id as CallId,
+        now,
+        answer_within.as_secs_f64(),
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    match order {
+        Some(order) => Ok(Begun::Dial(order)),
+        None => refusal(db, id, now).await,
+    }
+}
+
+/// Which guard said no. A guard that holds again meanwhile counts as a closed window: the dispatcher decides anew.
+async fn refusal(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx::Result<Begun> {
+    let row = sqlx::query!(
+        r#"
+        select c.status as "status: CallStatus", g.status as campaign_status,
+            (g.ends_at is not null and g.ends_at <= $2) as "ended!",
+            exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone) as "do_not_call!"
+        from calls c
+        join campaigns g on g.id = c.campaign_id
+        where c.id = $1
+        "#,
+        id as CallId,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(match row {
+        None => Begun::NotQueued(None),
+        Some(row) if row.status != CallStatus::Queued => Begun::NotQueued(Some(row.status)),
+        Some(row) if row.do_not_call => Begun::Refused(Refusal::DoNotCall),
+        Some(row) if row.campaign_status != "running" => Begun::Refused(Refusal::CampaignNotRunning),
+        Some(row) if row.ended => Begun::Refused(Refusal::CampaignEnded),
+        Some(_) => Begun::Refused(Refusal::WindowClosed),
+    })
+}
+
+/// The carrier accepted the call under its own id. `false` if the call already has another id: two phones may ring.
+///
+/// `silent_for`: how long until silence about it is looked into.
+pub async fn placed(
+    db: &mut PgConnection,
+    id: CallId,
+    carrier_call_id: &str,
+    now: DateTime<Utc>,
+    silent_for: Duration,
+) -> sqlx::Result<bool> {
+    if !Call::record_carrier_id(&mut *db, id, carrier_call_id).await? {
+        note(db, id, "second_carrier_id", json!({ "carrier_call_id": carrier_call_id }), now).await?;
+        return Ok(false);
+    }
+    expect_news(&mut *db, id, silent_for).await?;
+    note(db, id, "placed", json!({ "carrier_call_id": carrier_call_id }), now).await?;
+    Ok(true)
+}
+
+/// Moves `dialing → queued` for whoever knows that nothing was placed: the carrier asked for patience, or the request never
+/// left. The attempt is not counted twice, and its next try goes through every guard again.
+pub async fn hand_back(
+    db: &mut PgConnection,
+    id: CallId,
+    reason: &str,
+    now: DateTime<Utc>,
+    retry_within: Duration,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update calls
+        set status = 'queued', dialing_at = null, request_sent_at = null, updated_at = now(),
+            lease_until = now() + make_interval(secs => $2)
+        where id = $1 and status = 'dialing' and carrier_call_id is null
+        "#,
+        id as CallId,
+        retry_within.as_secs_f64(),
+    )
+    .execute(&mut *db)
+    .await?;
+    if done.rows_affected() == 1 {
+        note(db, id, "handed_back", json!({ "reason": reason }), now).await?;
+    }
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes a queued call back: it was never sent, is no attempt, and its lead waits again as it did before. `not_before`
+/// makes the lead wait at least so long. `false` if the call is no longer queued.
+pub async fn withdraw(
+    db: &mut PgConnection,
+    id: CallId,
+    refusal: Refusal,
+    now: DateTime<Utc>,
+    not_before: Option<DateTime<Utc>>,
+) -> sqlx::Result<bool> {
+    let row = sqlx::query!(
+        r#"
+        with withdrawn as (
+            update calls
+            set status = 'canceled', withdrawn_at = $2, ended_at = $2, settled_at = $2, failure_reason = $3, updated_at = now()
+            where id = $1 and status = 'queued'
+            returning lead_id, campaign_id, guards
+        ),
+        lead as (
+            update leads l
+            set attempts = greatest(0, l.attempts - 1), updated_at = $2,
+                status = case
+                    when $3 = 'do_not_call' then 'suppressed'
+                    when g.status = 'canceled' then 'canceled'
+                    when g.ends_at <= $2 then 'expired'
+                    else coalesce(w.guards #>> '{lead,status}', 'pending')
+                end,
+                suppression_reason = case when $3 = 'do_not_call' then 'do_not_call' else l.suppression_reason end,
+                next_at = greatest(coalesce((w.guards #>> '{lead,next_at}')::timestamptz, l.next_at), $4)
+            from withdrawn w
+            join campaigns g on g.id = w.campaign_id
+            where l.id = w.lead_id and l.status = 'dialing'
+        )
+        select campaign_id as "campaign_id: CampaignId" from withdrawn
+        "#,
+        id as CallId,
+        now,
+        refusal.as_str(),
+        not_before,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    note(&mut *db, id, "withdrawn", json!({ "reason": refusal.as_str() }), now).await?;
+    if let Some(campaign_id) = row.campaign_id {
+        crate::jobs::nudge(db, &DispatchCampaign { campaign_id }).await?;
+    }
+    Ok(true)
+}
+
+/// The carrier refused the call, for a reason that the same request would meet again. The attempt is over; `data` says more.
+pub async fn rejected(
+    db: &mut PgConnection,
+    id: CallId,
+    cause: &str,
+    data: serde_json::Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let update = StatusUpdate { failure_reason: Some(cause.to_owned()), ..StatusUpdate::new(CallStatus::Failed, now) };
+    if Call::apply_status(&mut *db, id, &update).await?.is_some() {
+        note(db, id, "rejected", json!({ "cause": cause, "answer": data }), now).await?;
+    }
+    Ok(())
+}
+
+/// The carrier's own register forbids the number: it joins the account's do-not-call list, and the attempt is over.
+pub async fn forbidden_number(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let Some(call) = Call::get(&mut *db, id).await? else { return Ok(()) };
+    let reason = "the carrier's do-not-disturb register";
+    do_not_call::add(&mut *db, call.account_id, &call.phone, do_not_call::Source::Carrier, reason, Some(id), now).await?;
+    rejected(db, id, "do_not_call", json!({}), now).await
+}
+
+/// Nobody knows whether the call was placed: it is asked for, and never dialed again.
+pub async fn in_doubt(
+    db: &mut PgConnection,
+    id: CallId,
+    reason: &str,
+    now: DateTime<Utc>,
+    ask_in: Duration,
+) -> sqlx::Result<()> {
+    note(&mut *db, id, "in_doubt", json!({ "reason": reason }), now).await?;
+    crate::jobs::nudge_in(db, &ReconcileCall { call_id: id }, ask_in).await
+}
+
+/// Counts one question to the carrier about the call, and answers how many there were.
+pub async fn count_question(db: impl PgExecutor<'_>, id: CallId) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "update calls set reconcile_count = reconcile_count + 1 where id = $1 returning reconcile_count",
+        id as CallId
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// News about the call is expected within `within` (wall clock); after that, `sweep` asks the carrier.
+pub async fn expect_news(db: impl PgExecutor<'_>, id: CallId, within: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update calls set lease_until = now() + make_interval(secs => $2) where id = $1",
+        id as CallId,
+        within.as_secs_f64(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Which of the carrier's ids already belong to calls of ours.
+pub async fn claimed(db: impl PgExecutor<'_>, carrier: Carrier, carrier_call_ids: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select carrier_call_id as "id!" from calls where carrier = $1 and carrier_call_id = any($2)"#,
+        carrier.as_str(),
+        carrier_call_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Another call of ours to this number whose request also got no answer: then a call found at the carrier could be either's.
+pub async fn has_rival_in_doubt(db: impl PgExecutor<'_>, call: &Call) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from calls
+            where carrier = $1 and phone = $2 and id <> $3 and carrier_call_id is null and direction = 'outbound'
+                and status in ('dialing', 'unknown') and request_sent_at is not null
+                and abs(extract(epoch from request_sent_at - $4)) < 900
+        ) as "rival!"
+        "#,
+        call.carrier.as_str(),
+        call.phone,
+        call.id as CallId,
+        call.request_sent_at,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Makes sure that a queued call's job exists.
+pub async fn remind(db: impl PgExecutor<'_>, id: CallId) -> sqlx::Result<()> {
+    crate::jobs::nudge(db, &PlaceCall { call_id: id }).await
+}
+
+pub(crate) async fn note(
+    db: &mut PgConnection,
+    id: CallId,
+    kind: &str,
+    data: serde_json::Value,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let account = sqlx::query_scalar!(r#"select account_id as "id: AccountId" from calls where id = $1"#, id as CallId)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(account_id) = account else { return Ok(()) };
+    call_event::record(db, NewEvent { account_id, call_id: Some(id), lead_id: None, kind, data, at }).await
+}
+
+/// What a carrier says of a call when it is asked.
+#[derive(Clone, Debug, Default)]
+pub struct CarrierReport {
+    /// `None`: it still has the call in hand, or says nothing that we know.
+    pub over: Option<CallStatus>,
+    pub duration_seconds: Option<i32>,
+    pub recording_url: Option<String>,
+}
+
+/// Adopts the carrier's id for a call that was in doubt. `false` if the call, or another of ours, has an id already.
+pub async fn adopt(db: &mut PgConnection, id: CallId, carrier_call_id: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let adopted = sqlx::query!(
+        r#"
+        update calls set carrier_call_id = $2, updated_at = now()
+        where id = $1 and carrier_call_id is null
+            and not exists (select from calls o where o.carrier = calls.carrier and o.carrier_call_id = $2)
+        "#,
+        id as CallId,
+        carrier_call_id,
+    )
+    .execute(&mut *db)
+    .await?;
+    if adopted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    note(db, id, "adopted", json!({ "carrier_call_id": carrier_call_id }), now).await?;
+    Ok(true)
+}
+
+/// Applies what the carrier said, by rank as always. `true` if the call is over now, or was before.
+pub async fn apply_report(
+    db: &mut PgConnection,
+    id: CallId,
+    report: &CarrierReport,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let status = report.over.unwrap_or(CallStatus::Ringing);
+    let update = StatusUpdate { duration_seconds: report.duration_seconds, ..StatusUpdate::new(status, now) };
+    if let Some(applied) = Call::apply_status(&mut *db, id, &update).await? {
+        note(&mut *db, id, "asked_the_carrier", json!({ "status": applied.as_str() }), now).await?;
+    }
+    if let Some(url) = &report.recording_url {
+        crate::recording::found(&mut *db, id, url).await?;
+    }
+    let status = Call::get(db, id).await?.map(|call| call.status);
+    Ok(status.is_none_or(CallStatus::is_terminal))
+}
+
+/// The carrier has no such call, and its horizon has passed: nobody's phone rang.
+pub async fn not_placed(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let update =
+        StatusUpdate { failure_reason: Some("not_placed".into()), ..StatusUpdate::new(CallStatus::Failed, now) };
+    let applied = Call::apply_status(&mut *db, id, &update).await?;
+    if applied.is_some() {
+        note(db, id, "not_placed", json!({}), now).await?;
+    }
+    Ok(applied.is_some())
+}
+
+/// Nobody can say whether the call was placed: it counts as an attempt, is shown to operators, and is never redialed.
+pub async fn unknown(db: &mut PgConnection, id: CallId, reason: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let update = StatusUpdate { failure_reason: Some(reason.to_owned()), ..StatusUpdate::new(CallStatus::Unknown, now) };
+    let applied = Call::apply_status(&mut *db, id, &update).await?;
+    if applied.is_some() {
+        note(db, id, "unknown", json!({ "reason": reason }), now).await?;
+    }
+    Ok(applied.is_some())
+}

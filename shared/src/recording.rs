@@ -1,0 +1,126 @@
+//! A call's recording: named by the carrier, copied by `fetch_recording`, kept in the object store.
+
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::id::{AccountId, CallId};
+use crate::jobs::fetch_recording::FetchRecording;
+
+/// A recording that is still to be copied.
+#[derive(Clone, Debug)]
+pub struct PendingRecording {
+    pub account_id: AccountId,
+    pub source_url: String,
+}
+
+/// What the copy turned out to be.
+#[derive(Clone, Debug)]
+pub struct StoredRecording {
+    pub object_key: String,
+    pub content_type: String,
+    pub size_bytes: i64,
+    /// `None` where the format could not be read.
+    pub duration_ms: Option<i64>,
+    pub sha256: Vec<u8>,
+}
+
+/// Notes where the carrier keeps the call's recording, and enqueues its copy with it. Hearing it again changes nothing,
+/// except that a recording which was given up is tried once more. Pass a connection inside a transaction.
+pub async fn found(conn: &mut PgConnection, call: CallId, url: &str) -> sqlx::Result<()> {
+    let noted = sqlx::query!(
+        r#"
+        insert into recordings (call_id, account_id, source_url)
+        select id, account_id, $2 from calls where id = $1
+        on conflict (call_id) do update
+        set source_url = excluded.source_url, status = 'pending', reason = null
+        where recordings.status in ('missing', 'failed') and recordings.source_url <> excluded.source_url
+        "#,
+        call as CallId,
+        url,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if noted.rows_affected() == 1 {
+        crate::jobs::nudge(conn, &FetchRecording { call_id: call }).await?;
+    }
+    Ok(())
+}
+
+/// An answered call of a campaign that records, whose recording nobody has named yet.
+pub async fn is_expected(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from calls c join campaigns g on g.id = c.campaign_id
+            where c.id = $1 and g.record and c.answered_at is not null and c.carrier_call_id is not null
+                and not exists (select from recordings r where r.call_id = c.id)
+        ) as "expected!"
+        "#,
+        call as CallId,
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub async fn pending(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Option<PendingRecording>> {
+    sqlx::query_as!(
+        PendingRecording,
+        r#"
+        select account_id as "account_id: AccountId", source_url from recordings where call_id = $1 and status = 'pending'
+        "#,
+        call as CallId,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Marks the recording stored, after its object is. `false` if that was done already.
+pub async fn stored(db: impl PgExecutor<'_>, call: CallId, recording: &StoredRecording) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update recordings
+        set status = 'stored', object_key = $2, content_type = $3, size_bytes = $4, duration_ms = $5, sha256 = $6,
+            reason = null, stored_at = now()
+        where call_id = $1 and status = 'pending'
+        "#,
+        call as CallId,
+        recording.object_key,
+        recording.content_type,
+        recording.size_bytes,
+        recording.duration_ms,
+        recording.sha256,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives the recording up and says why: `missing` if the carrier never had it, `failed` if it cannot be kept.
+pub async fn give_up(db: impl PgExecutor<'_>, call: CallId, missing: bool, reason: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        update recordings set status = case when $2 then 'missing' else 'failed' end, reason = $3
+        where call_id = $1 and status = 'pending'
+        "#,
+        call as CallId,
+        missing,
+        reason,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The carrier was asked often enough and never named a recording.
+pub async fn never_named(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        insert into recordings (call_id, account_id, source_url, status, reason)
+        select id, account_id, '', 'missing', 'the carrier never named a recording' from calls where id = $1
+        on conflict (call_id) do nothing
+        "#,
+        call as CallId,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The object store of recordings: a local directory, or anything that speaks S3.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+
+pub use object_store::Error as StorageError;
+
+/// `RECORDINGS_URL`, `RECORDINGS_DIR`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StorageConfig {
+    /// Where recordings are kept, instead of RECORDINGS_DIR: `s3://bucket/prefix`, with credentials, region and endpoint
+    /// in the usual AWS_* variables.
+    #[arg(long, env = "RECORDINGS_URL")]
+    pub recordings_url: Option<url::Url>,
+    /// Directory in which recordings are kept when RECORDINGS_URL is not set. Every process that serves recordings must see it.
+    #[arg(long, env = "RECORDINGS_DIR", default_value = ".data/recordings")]
+    pub recordings_dir: PathBuf,
+}
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+/// An object on its way out.
+pub struct Object {
+    pub size_bytes: u64,
+    pub stream: std::pin::Pin<Box<dyn futures::Stream<Item = Result<bytes::Bytes, StorageError>> + Send>>,
+}
+
+impl StorageConfig {
+    /// # Errors
+    /// The directory cannot be made, or the URL or its AWS_* variables are not understood.
+    pub fn open(&self) -> anyhow::Result<Storage> {
+        let Some(url) = &self.recordings_url else { return Storage::local(&self.recordings_dir) };
+        let bucket = url.host_str().filter(|_| url.scheme() == "s3");
+        let bucket = bucket.context("RECORDINGS_URL must look like s3://bucket/prefix")?;
+        let endpoint_is_plain = std::env::var("AWS_ENDPOINT_URL")
+            .or_else(|_| std::env::var("AWS_ENDPOINT"))
+            .is_ok_and(|endpoint| endpoint.starts_with("http://"));
+        let store = object_store::aws::AmazonS3Builder::from_env()
+            .with_bucket_name(bucket)
+            .with_allow_http(endpoint_is_plain)
+            .build()
+            .context("RECORDINGS_URL: the AWS_* variables do not describe an S3 store")?;
+        let prefix = Path::parse(url.path().trim_matches('/')).context("RECORDINGS_URL has an impossible prefix")?;
+        Ok(Storage { store: Arc::new(store), prefix })
+    }
+}
+
+impl Storage {
+    /// # Errors
+    /// The directory cannot be made.
+    pub fn local(dir: &std::path::Path) -> anyhow::Result<Storage> {
+        std::fs::create_dir_all(dir).with_context(|| format!("RECORDINGS_DIR: cannot make {}", dir.display()))?;
+        let store = object_store::local::LocalFileSystem::new_with_prefix(dir)
+            .with_context(|| format!("RECORDINGS_DIR: cannot use {}", dir.display()))?;
+        Ok(Storage { store: Arc::new(store), prefix: Path::default() })
+    }
+
+    /// Stores the object whole or not at all; one with the same key is replaced.
+    ///
+    /// # Errors
+    /// The store refused it, or is out of reach.
+    pub async fn put(&self, key: &str, content: bytes::Bytes) -> Result<(), StorageError> {
+        self.store.put(&self.path(key)?, PutPayload::from_bytes(content)).await?;
+        Ok(())
+    }
+
+    /// The object's length and its bytes as they come; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn get(&self, key: &str) -> Result<Option<Object>, StorageError> {
+        match self.store.get(&self.path(key)?).await {
+            Ok(found) => Ok(Some(Object { size_bytes: found.meta.size, stream: Box::pin(found.into_stream()) })),
+            Err(StorageError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// # Errors
+    /// The store is out of reach. That there was no such object is none.
+    pub async fn delete(&self, key: &str) -> Result<(), StorageError> {
+        match self.store.delete(&self.path(key)?).await {
+            Ok(()) | Err(StorageError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn path(&self, key: &str) -> Result<Path, StorageError> {
+        let key = Path::parse(key)?;
+        Ok(self.prefix.parts().chain(key.parts()).collect())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_is_got_with_its_length() {
+        let dir = std::env::temp_dir().join(format!("trunkline-storage-{}", ulid::Ulid::generate()));
+        let storage = Storage::local(&dir).unwrap();
+        storage.put("recordings/1/7.mp3", bytes::Bytes::from_static(b"sound")).await.unwrap();
+
+        let object = storage.get("recordings/1/7.mp3").await.unwrap().unwrap();
+        let content: Vec<bytes::Bytes> = object.stream.try_collect().await.unwrap();
+        assert_eq!((object.size_bytes, content.concat()), (5, b"sound".to_vec()));
+
+        assert!(storage.get("recordings/1/8.mp3").await.unwrap().is_none());
+        storage.delete("recordings/1/7.mp3").await.unwrap();
+        storage.delete("recordings/1/7.mp3").await.unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_cannot_leave_the_directory() {
+        let dir = std::env::temp_dir().join(format!("trunkline-storage-{}", ulid::Ulid::generate()));
+        let storage = Storage::local(&dir).unwrap();
+        assert!(storage.put("../outside", bytes::Bytes::new()).await.is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

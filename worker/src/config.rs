@@ -1,0 +1,147 @@
+//! What the worker is told by its environment. `--help` prints the same.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use secrecy::SecretString;
+use shared::clock::ClockConfig;
+use shared::storage::StorageConfig;
+
+/// Runs Trunkline's jobs: dispatch, dialing, settling, recordings, summaries, imports.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "worker", version)]
+pub struct Config {
+    /// The Postgres that every process of the installation shares.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+    /// Connections to it for handlers; the queue has a few of its own.
+    #[arg(long, env = "WORKER_DATABASE_CONNECTIONS", default_value_t = 16)]
+    pub database_connections: u32,
+    /// Where the carrier reaches our `api`: `https://example.com`, without a path.
+    #[arg(long, env = "OUR_BASE_URL")]
+    pub our_base_url: url::Url,
+    /// Part of every callback's URL; the carrier signs nothing. The same in `api`.
+    #[arg(long, env = "CALLBACK_SECRET", hide_env_values = true)]
+    pub callback_secret: SecretString,
+    #[command(flatten)]
+    pub exotel: ExotelConfig,
+    #[command(flatten)]
+    pub llm: LlmConfig,
+    #[command(flatten)]
+    pub clock: ClockConfig,
+    #[command(flatten)]
+    pub storage: StorageConfig,
+    /// No call is longer; the carrier cuts it off.
+    #[arg(long, env = "MAX_CALL_DURATION_MINUTES", default_value_t = 10)]
+    pub max_call_duration_minutes: u32,
+    /// Seconds after which a carrier's silence about a call means that it has none.
+    #[arg(long, env = "RECONCILE_HORIZON_SECS", default_value_t = 120)]
+    pub reconcile_horizon_secs: u64,
+    /// The largest recording that is kept, in megabytes.
+    #[arg(long, env = "MAX_RECORDING_MB", default_value_t = 200)]
+    pub max_recording_mb: u64,
+    /// The most rows of one uploaded list.
+    #[arg(long, env = "MAX_IMPORT_ROWS", default_value_t = crate::lead_list::DEFAULT_MAX_ROWS)]
+    pub max_import_rows: usize,
+    /// Where `/health`, `/ready` and `/metrics` are served; 0 takes any free port.
+    #[arg(long, env = "METRICS_PORT", default_value_t = 8002)]
+    pub metrics_port: u16,
+    /// A filter such as `info` or `info,worker=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// Seconds that running jobs get to finish after SIGTERM; the platform kills the process some seconds later.
+    #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
+    pub drain_grace_secs: u64,
+}
+
+/// The carrier account calls are placed with. Names as the carrier's own documents have them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExotelConfig {
+    /// Path segment of every request; not the user name.
+    #[arg(long, env = "EXOTEL_ACCOUNT_SID")]
+    pub exotel_account_sid: String,
+    /// User name of Basic authentication.
+    #[arg(long, env = "EXOTEL_API_KEY", hide_env_values = true)]
+    pub exotel_api_key: SecretString,
+    /// Its password.
+    #[arg(long, env = "EXOTEL_API_TOKEN", hide_env_values = true)]
+    pub exotel_api_token: SecretString,
+    /// The ExoPhone that callees see.
+    #[arg(long, env = "EXOTEL_VIRTUAL_NUMBER")]
+    pub exotel_virtual_number: String,
+    /// The flow that runs on answer: a Voicebot applet at our `media`.
+    #[arg(long, env = "EXOTEL_EXOPHLO_ID")]
+    pub exotel_exophlo_id: String,
+    /// `https://api.in.exotel.com` for accounts of the Mumbai cluster.
+    #[arg(long, env = "EXOTEL_API_BASE_URL", default_value = "https://api.exotel.com")]
+    pub exotel_api_base_url: url::Url,
+    /// Seconds to wait for an answer of the carrier's API.
+    #[arg(long, env = "CARRIER_TIMEOUT_SECS", default_value_t = 10)]
+    pub carrier_timeout_secs: u64,
+    /// Seconds a phone rings before the carrier gives up.
+    #[arg(long, env = "RING_TIMEOUT_SECS", default_value_t = 45)]
+    pub ring_timeout_secs: u32,
+    /// Calls that the carrier lets the account start per second. Exotel allows 200 requests a minute, questions included.
+    #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
+    pub exotel_calls_per_second: f64,
+}
+
+/// The language model that reads finished conversations.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LlmConfig {
+    /// Without it, conversations are judged by rules alone.
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
+    pub openai_api_key: Option<SecretString>,
+    /// Any API of the same shape, with its `/v1`.
+    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
+    pub openai_base_url: url::Url,
+    /// The model of live conversations; it also writes summaries, unless SUMMARY_MODEL names another.
+    #[arg(long, env = "LLM_MODEL", default_value = "gpt-6-luna")]
+    pub llm_model: String,
+    #[arg(long, env = "SUMMARY_MODEL")]
+    pub summary_model: Option<String>,
+}
+
+impl Config {
+    #[must_use]
+    pub fn max_call_duration(&self) -> Duration {
+        // Exotel's TimeLimit is at most 14,400 s.
+        Duration::from_secs((u64::from(self.max_call_duration_minutes) * 60).clamp(60, 14_400))
+    }
+
+    #[must_use]
+    pub fn reconcile_horizon(&self) -> Duration {
+        Duration::from_secs(self.reconcile_horizon_secs)
+    }
+
+    #[must_use]
+    pub fn max_recording_bytes(&self) -> u64 {
+        self.max_recording_mb * 1_000_000
+    }
+
+    /// The directory of recordings, where they are kept on this machine.
+    #[must_use]
+    pub fn recordings_dir(&self) -> &PathBuf {
+        &self.storage.recordings_dir
+    }
+}
+
+impl LlmConfig {
+    #[must_use]
+    pub fn summary_model(&self) -> &str {
+        self.summary_model.as_deref().filter(|model| !model.is_empty()).unwrap_or(&self.llm_model)
+    }
+}
+
+impl ExotelConfig {
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.carrier_timeout_secs.max(1))
+    }
+
+    #[must_use]
+    pub fn ring_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ring_timeout_secs))
+    }
+}

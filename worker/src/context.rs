@@ -1,0 +1,79 @@
+//! What every job gets beside its payload. Cheap to clone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::PgPool;
+
+use shared::clock::Clock;
+use shared::dispatch::Limits;
+use shared::storage::Storage;
+
+use crate::carrier::Exotel;
+use crate::config::Config;
+use crate::summary::Summarizer;
+
+#[derive(Clone)]
+pub struct Context {
+    pub db: PgPool,
+    pub clock: Clock,
+    pub carrier: Exotel,
+    pub storage: Storage,
+    /// For recordings: follows no redirect by itself.
+    pub http: reqwest::Client,
+    pub summarizer: Arc<Summarizer>,
+    pub settings: Arc<Settings>,
+}
+
+/// The durations and bounds of the jobs. All waits are wall-clock time.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub limits: Limits,
+    /// How long after a request silence about its call is looked into.
+    pub answer_within: Duration,
+    /// How long a placed call may ring in silence.
+    pub ring_silence: Duration,
+    pub max_call: Duration,
+    /// After so long, a carrier that finds no such call never had one.
+    pub reconcile_horizon: Duration,
+    pub max_recording_bytes: u64,
+    pub max_import_rows: usize,
+}
+
+impl Context {
+    /// # Errors
+    /// A setting that cannot be used, with its variable's name.
+    pub fn new(config: &Config, db: PgPool) -> anyhow::Result<Self> {
+        let clock = config.clock.clock(config.exotel.exotel_api_base_url.as_str())?;
+        let max_call = config.max_call_duration();
+        let carrier = Exotel::new(&config.exotel, &config.our_base_url, &config.callback_secret, max_call)?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("the HTTP client does not start")?;
+        let timeout = config.exotel.timeout();
+        Ok(Self {
+            db,
+            clock,
+            carrier,
+            storage: config.storage.open()?,
+            http,
+            summarizer: Arc::new(Summarizer::new(&config.llm)?),
+            settings: Arc::new(Settings {
+                limits: Limits {
+                    carrier_calls_per_second: config.exotel.exotel_calls_per_second,
+                    lease: Duration::from_secs(60),
+                },
+                answer_within: timeout + Duration::from_secs(5),
+                ring_silence: config.exotel.ring_timeout() + Duration::from_secs(30),
+                max_call,
+                reconcile_horizon: config.reconcile_horizon(),
+                max_recording_bytes: config.max_recording_bytes(),
+                max_import_rows: config.max_import_rows,
+            }),
+        })
+    }
+}
