@@ -52,7 +52,10 @@ pub async fn start_campaign(
         }
         Some(at) => Campaign::schedule(&mut tx, caller.account, id, at, now).await?,
         None if campaign.ends_at.is_some_and(|ends| ends <= now) => {
-            return Err(ApiError::unprocessable("campaign_ended", "the campaign's end has passed; move `ends_at` first"));
+            return Err(ApiError::unprocessable(
+                "campaign_ended",
+                "the campaign's end has passed; move `ends_at` first",
+            ));
         }
         None => Campaign::start(&mut tx, caller.account, id, now).await?,
     };

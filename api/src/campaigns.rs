@@ -7,9 +7,10 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use shared::calling_window::CallingHours;
 use shared::campaign::{self, Campaign, CampaignCounts, CampaignStatus};
 use shared::id::CampaignId;
+use shared::retry_policy::RetryPolicy;
 use shared::{account, call_detail, campaign_window, voice_agent};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +19,7 @@ use crate::auth::Caller;
 use crate::campaign_settings::{self, CampaignRequest};
 use crate::error::{ApiError, Problem};
 use crate::extract::{Fields, Path, Query};
-use crate::page::{Page, Window};
+use crate::page::{Window, list_of};
 use crate::state::App;
 
 /// A campaign, and where it stands.
@@ -40,12 +41,12 @@ pub struct CampaignView {
     pub calling_hours_start: Option<u32>,
     pub calling_hours_end: Option<u32>,
     #[schema(value_type = Object)]
-    pub calling_hours: Value,
+    pub calling_hours: CallingHours,
     /// The zone of leads whose number does not tell theirs.
     pub time_zone: String,
     pub holidays: Vec<NaiveDate>,
     #[schema(value_type = Object)]
-    pub retry_policy: Value,
+    pub retry_policy: RetryPolicy,
     pub max_concurrent_calls: i32,
     pub calls_per_second: Option<f64>,
     pub record: bool,
@@ -80,6 +81,8 @@ impl From<BTreeMap<String, i64>> for Counts {
         Self { total: by_status.values().sum(), by_status }
     }
 }
+
+list_of!(CampaignList { campaigns: CampaignView });
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -118,12 +121,12 @@ pub async fn create_campaign(
 }
 
 /// The account's campaigns, newest first.
-#[utoipa::path(get, path = "/campaigns", tag = "campaigns", params(CampaignQuery), responses((status = OK, body = Page<CampaignView>)))]
+#[utoipa::path(get, path = "/campaigns", tag = "campaigns", params(CampaignQuery), responses((status = OK, body = CampaignList)))]
 pub async fn list_campaigns(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<CampaignQuery>,
-) -> Result<Json<Page<CampaignView>>, ApiError> {
+) -> Result<Json<CampaignList>, ApiError> {
     let window = Window::new(query.cursor.as_deref(), query.limit, query.page, query.page_size)?;
     let now = app.clock.now();
     let mut tx = caller.tenant(&app).await?;
@@ -135,7 +138,7 @@ pub async fn list_campaigns(
     };
     let page = window.page(rows, total, |campaign| campaign.id.0, |campaign| campaign);
     let items = views(&mut tx, page.items, now).await?;
-    Ok(Json(Page { items, next_cursor: page.next_cursor, total, page: page.page, page_size: page.page_size }))
+    Ok(Json(CampaignList { campaigns: items, place: page.place }))
 }
 
 /// One campaign, and where it stands.
@@ -174,10 +177,16 @@ pub async fn update_campaign(
     match campaign.status {
         CampaignStatus::Draft | CampaignStatus::Scheduled | CampaignStatus::Paused => {}
         CampaignStatus::Running => {
-            return Err(ApiError::conflict("campaign_running", "the campaign is running; pause it to change its settings"));
+            return Err(ApiError::conflict(
+                "campaign_running",
+                "the campaign is running; pause it to change its settings",
+            ));
         }
         CampaignStatus::Completed | CampaignStatus::Canceled => {
-            return Err(ApiError::conflict("campaign_finished", "the campaign is over, and its settings stay as they were"));
+            return Err(ApiError::conflict(
+                "campaign_finished",
+                "the campaign is over, and its settings stay as they were",
+            ));
         }
     }
     let settings = campaign_settings::read(campaign.settings(), &mut fields, now);
@@ -235,7 +244,11 @@ pub async fn view(db: &mut PgConnection, campaign: Campaign, now: DateTime<Utc>)
     Ok(views.remove(0))
 }
 
-async fn views(db: &mut PgConnection, campaigns: Vec<Campaign>, now: DateTime<Utc>) -> Result<Vec<CampaignView>, ApiError> {
+async fn views(
+    db: &mut PgConnection,
+    campaigns: Vec<Campaign>,
+    now: DateTime<Utc>,
+) -> Result<Vec<CampaignView>, ApiError> {
     let ids: Vec<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
     let mut counts = campaign::counts(&mut *db, &ids).await?;
     let account_zone = match campaigns.first() {
@@ -245,7 +258,8 @@ async fn views(db: &mut PgConnection, campaigns: Vec<Campaign>, now: DateTime<Ut
     let mut views = Vec::with_capacity(campaigns.len());
     for campaign in campaigns {
         let waiting_for_window = match campaign.status {
-            CampaignStatus::Running => {
+            // Without a lead there is nobody's window to wait for.
+            CampaignStatus::Running if counts.get(&campaign.id).is_some_and(|counts| !counts.leads.is_empty()) => {
                 let window = campaign_window::status(&mut *db, campaign.id, now).await?;
                 (!window.open_now).then_some(WaitingForWindow { opens_at: window.next_opening })
             }
@@ -275,10 +289,10 @@ fn describe(
         max_attempts_per_lead: campaign.max_attempts_per_lead,
         calling_hours_start: hours.map(|(start, _)| start),
         calling_hours_end: hours.map(|(_, end)| end),
-        calling_hours: serde_json::json!(campaign.calling_hours.0),
+        calling_hours: campaign.calling_hours.0,
         time_zone: campaign.time_zone.unwrap_or_else(|| account_zone.to_owned()),
         holidays: campaign.holidays,
-        retry_policy: serde_json::json!(campaign.retry_policy.0),
+        retry_policy: campaign.retry_policy.0,
         max_concurrent_calls: campaign.max_concurrent_calls,
         calls_per_second: campaign.calls_per_second,
         record: campaign.record,

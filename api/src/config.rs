@@ -85,7 +85,10 @@ impl ServeConfig {
     pub fn check(&self) -> anyhow::Result<()> {
         if self.auth == AuthMode::Open {
             let loopback = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) || self.host == "localhost";
-            ensure!(loopback, "AUTH=open lets everybody in, and is for this machine alone: HOST must be a loopback address");
+            ensure!(
+                loopback,
+                "AUTH=open lets everybody in, and is for this machine alone: HOST must be a loopback address"
+            );
         }
         ensure!((1..=1000).contains(&self.max_concurrent_calls), "MAX_CONCURRENT_CALLS must be between 1 and 1000");
         ensure!((1..=1024).contains(&self.max_upload_mb), "MAX_UPLOAD_MB must be between 1 and 1024");

@@ -74,10 +74,14 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         }
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(map)) => Ok(Self { map, problems: Vec::new() }),
-            Ok(_) => Err(ApiError::refused(StatusCode::BAD_REQUEST, "object_expected", "the body must be a JSON object")),
-            Err(error) => {
-                Err(ApiError::refused(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not JSON: {error}")))
+            Ok(_) => {
+                Err(ApiError::refused(StatusCode::BAD_REQUEST, "object_expected", "the body must be a JSON object"))
             }
+            Err(error) => Err(ApiError::refused(
+                StatusCode::BAD_REQUEST,
+                "invalid_json",
+                format!("the body is not JSON: {error}"),
+            )),
         }
     }
 }

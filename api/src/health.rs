@@ -42,7 +42,9 @@ pub async fn get_readiness(State(app): State<App>) -> Result<Json<Readiness>, Ap
     let unready = |code, detail: &str| Err(ApiError::refused(StatusCode::SERVICE_UNAVAILABLE, code, detail));
     match migrated {
         Ok(Ok(true)) => Ok(Json(Readiness { status: "ready", database: "ok", migrations: "ok" })),
-        Ok(Ok(false)) => unready("migrations_missing", "the database lacks migrations of this release: run `api migrate`"),
+        Ok(Ok(false)) => {
+            unready("migrations_missing", "the database lacks migrations of this release: run `api migrate`")
+        }
         Ok(Err(sqlx::Error::Database(error))) => {
             tracing::warn!(%error, "not ready");
             unready("migrations_missing", "the database was never migrated: run `api migrate`")

@@ -144,8 +144,13 @@ impl KeyCommand {
             Self::List { database, account } => {
                 for key in api_key::list(&connect(&database)?, account).await? {
                     let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
-                    let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", at.to_rfc3339()));
-                    say(&format!("{}\taccount {}\t{}…\t{state}\t{used}\t{}", key.id, key.account_id, key.prefix, key.name))?;
+                    let used = key
+                        .last_used_at
+                        .map_or_else(|| "never used".to_owned(), |at| format!("used {}", at.to_rfc3339()));
+                    say(&format!(
+                        "{}\taccount {}\t{}…\t{state}\t{used}\t{}",
+                        key.id, key.account_id, key.prefix, key.name
+                    ))?;
                 }
                 Ok(())
             }

@@ -21,10 +21,16 @@ pub struct Window {
     page: Option<i64>,
 }
 
-/// A page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+/// A page of a list, before it has a name; see [`list_of`].
+#[derive(Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
+    pub place: Place,
+}
+
+/// Where a page is in its list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Place {
     /// What to pass as `cursor` for what follows; null at the end of the list.
     pub next_cursor: Option<String>,
     /// Only with numbered pages.
@@ -35,6 +41,25 @@ pub struct Page<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<i64>,
 }
+
+/// The answer of a list: its rows under their own name, and the place of the page.
+macro_rules! list_of {
+    ($list:ident { $field:ident: $item:ty }) => {
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        pub struct $list {
+            pub $field: Vec<$item>,
+            #[serde(flatten)]
+            pub place: $crate::page::Place,
+        }
+
+        impl From<$crate::page::Page<$item>> for $list {
+            fn from(page: $crate::page::Page<$item>) -> Self {
+                Self { $field: page.items, place: page.place }
+            }
+        }
+    };
+}
+pub(crate) use list_of;
 
 impl Window {
     /// # Errors
@@ -96,17 +121,20 @@ impl Window {
     }
 
     /// Makes the page of the probed rows; `id` names a row to continue behind.
-    pub fn page<R, T>(&self, mut rows: Vec<R>, total: Option<i64>, id: impl Fn(&R) -> i64, item: impl Fn(R) -> T) -> Page<T> {
+    pub fn page<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        total: Option<i64>,
+        id: impl Fn(&R) -> i64,
+        item: impl Fn(R) -> T,
+    ) -> Page<T> {
         let size = usize::try_from(self.size).unwrap_or_default();
         let more = rows.len() > size;
         rows.truncate(size);
         let next_cursor = if more { rows.last().map(|row| id(row).to_string()) } else { None };
         Page {
             items: rows.into_iter().map(item).collect(),
-            next_cursor,
-            total,
-            page: self.page,
-            page_size: self.page.map(|_| self.size),
+            place: Place { next_cursor, total, page: self.page, page_size: self.page.map(|_| self.size) },
         }
     }
 }
@@ -120,14 +148,16 @@ mod tests {
     fn a_page_says_where_the_next_one_begins_and_the_last_does_not() {
         let window = Window::new(None, Some(2), None, None).unwrap();
         let page = window.page(vec![9, 8, 7], None, |row| *row, |row| row);
-        assert_eq!((page.items, page.next_cursor.as_deref()), (vec![9, 8], Some("8")));
+        assert_eq!((page.items, page.place.next_cursor.as_deref()), (vec![9, 8], Some("8")));
         let page = window.page(vec![9, 8], None, |row| *row, |row| row);
-        assert_eq!((page.items, page.next_cursor), (vec![9, 8], None));
+        assert_eq!((page.items, page.place.next_cursor), (vec![9, 8], None));
     }
 
     #[test]
     fn every_parameter_out_of_bounds_is_told() {
-        let Err(ApiError::Refused { errors, .. }) = Window::new(None, None, Some(0), Some(500)) else { panic!("accepted") };
+        let Err(ApiError::Refused { errors, .. }) = Window::new(None, None, Some(0), Some(500)) else {
+            panic!("accepted")
+        };
         assert_eq!(errors.iter().map(|e| e.pointer.as_str()).collect::<Vec<_>>(), ["/page_size", "/page"]);
         assert!(Window::new(Some("12"), None, Some(1), None).is_err());
         assert!(Window::new(Some("x"), None, None, None).is_err());

@@ -7,14 +7,15 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use shared::calling_window::CallingHours;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, ServeConfig};
 use crate::router;
 use crate::state::{App, AppState, CampaignDefaults, RenderMetrics};
 
-/// Requests under way at SIGTERM have this long; the platform kills after 30 s.
-const DRAIN: Duration = Duration::from_secs(25);
+/// Requests under way at SIGTERM have this long, webhooks a little longer; the platform kills after 30 s.
+const DRAIN: Duration = Duration::from_secs(22);
 
 /// Serves until SIGTERM or Ctrl-C, then lets requests under way end.
 ///
@@ -29,20 +30,19 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}:{} (HOST, PORT)", config.host, config.port))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
 
-    let (stop, mut stopped) = tokio::sync::watch::channel(false);
-    let shutdown = async move {
-        termination().await;
-        tracing::info!("stopping: no new requests, those under way may end");
-        stop.send_replace(true);
+    let stopping = app.stopping.clone();
+    let shutdown = {
+        let stopping = stopping.clone();
+        async move {
+            termination().await;
+            tracing::info!("stopping: no new requests, those under way may end");
+            stopping.cancel();
+        }
     };
     let server = axum::serve(listener, router::router(Arc::clone(&app))).with_graceful_shutdown(shutdown);
     let overdue = async {
-        // A closed channel means that the server has ended.
-        if stopped.wait_for(|stopped| *stopped).await.is_ok() {
-            tokio::time::sleep(DRAIN).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
+        stopping.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
         ended = server => ended.context("the server failed")?,
@@ -64,7 +64,8 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
         AuthMode::Keys => None,
         AuthMode::Open => {
             let mut tx = db.begin().await.context("cannot reach the database (DATABASE_URL)")?;
-            let account = shared::account::ensure_first(&mut tx).await.context("cannot read the accounts; run `api migrate`")?;
+            let account =
+                shared::account::ensure_first(&mut tx).await.context("cannot read the accounts; run `api migrate`")?;
             tx.commit().await?;
             tracing::warn!(account_id = %account, "AUTH=open: whoever reaches this port speaks for the first account");
             Some(account)
@@ -84,6 +85,7 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
         metrics,
         tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
     }))
 }
 

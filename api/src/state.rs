@@ -8,6 +8,7 @@ use shared::clock::Clock;
 use shared::id::AccountId;
 use shared::storage::Storage;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Renders the metrics of this process.
@@ -27,6 +28,8 @@ pub struct AppState {
     pub metrics: RenderMetrics,
     /// Work that outlives its request by a little; shutting down waits for it.
     pub tasks: TaskTracker,
+    /// Canceled when the process is asked to end: nobody waits for a long answer any more.
+    pub stopping: CancellationToken,
 }
 
 /// What a campaign gets that does not say.

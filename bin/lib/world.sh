@@ -41,10 +41,11 @@ world_environment() {
   export ELEVENLABS_URL=$WORLD_URL ELEVENLABS_API_KEY=sandbox-key ELEVENLABS_VOICE_ID=sandbox-voice
   export SANDBOX_VOICEBOT_URL="ws://127.0.0.1:$MEDIA_PORT/media"
   export SANDBOX_PASSTHRU_URL="$OUR_BASE_URL/passthru-handler?secret=$CALLBACK_SECRET"
-  # A Monday, 13:00 in India, and ten minutes pass in each second: two hours until a retry are twelve seconds, the night from
-  # 19:00 to 10:00 is a minute and a half. Calls themselves take as long as calls take.
+  # A Monday, 10:01 in India, and ten minutes pass in each second: two hours until a retry are twelve seconds, the night from
+  # 19:00 to 10:00 is a minute and a half. Calls themselves take as long as calls take; phones ring a third as long.
+  export SANDBOX_RATE=${SANDBOX_RATE:-3}
   CLOCK_EPOCH=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  export CLOCK_EPOCH CLOCK_START=${CLOCK_START:-2026-11-23T07:30:00Z} CLOCK_SPEED=${CLOCK_SPEED:-600}
+  export CLOCK_EPOCH CLOCK_START=${CLOCK_START:-2026-11-23T04:31:00Z} CLOCK_SPEED=${CLOCK_SPEED:-600}
 }
 
 # start_world BINARIES [PIN...]: migrates and starts everything; the media process' id is in $MEDIA_PID. PIN, where given, is a

@@ -125,7 +125,8 @@ impl Admission {
             return Err(Refusal::Draining);
         }
         let within = |live: usize| (live < self.cap).then_some(live + 1);
-        let before = self.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).map_err(|_full| Refusal::Full)?;
+        let before =
+            self.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).map_err(|_full| Refusal::Full)?;
         metrics::gauge!("live_calls").set((before + 1) as f64);
         Ok(Place { admission: Arc::clone(self) })
     }

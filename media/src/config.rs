@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn frames_that_the_carrier_would_stumble_over_are_refused() {
-        for (ms, fine) in [("20", true), ("100", true), ("200", true), ("0", false), ("90", false), ("220", false), ("x", false)] {
+        for (ms, fine) in
+            [("20", true), ("100", true), ("200", true), ("0", false), ("90", false), ("220", false), ("x", false)]
+        {
             let arguments = KEYS.iter().map(|s| (*s).to_owned()).chain([format!("--frame-ms={ms}")]);
             assert_eq!(Config::try_parse_from(arguments).is_ok(), fine, "{ms}");
         }

@@ -29,7 +29,9 @@ async fn main() -> anyhow::Result<()> {
     let instance = format!("media-{}-{}", std::process::id(), address.port());
     let app = App::new(config, Store::new(db.clone(), clock, &instance))?;
 
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (MEDIA_HOST, MEDIA_PORT)"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (MEDIA_HOST, MEDIA_PORT)"))?;
     tracing::info!(%address, instance, "listening");
     // A frame is small and must leave at once.
     let listener = listener.tap_io(|stream| {

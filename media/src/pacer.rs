@@ -125,7 +125,8 @@ where
             Some(PacerCommand::Clear { epoch }) => playout.clear(now, epoch),
             Some(PacerCommand::Marked { name }) => playout.marked(now, &name),
             Some(PacerCommand::Close) | None => {
-                let goodbye = Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") }));
+                let goodbye =
+                    Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") }));
                 // The stream is over for us either way.
                 let _ = timeout(SEND_DEADLINE, sink.send(goodbye)).await;
                 return PacerEnd::Closed;

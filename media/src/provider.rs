@@ -146,15 +146,13 @@ impl Connect {
         header: (HeaderName, &SecretString),
         deadline: Duration,
     ) -> Result<ProviderSocket, ProviderError> {
-        let mut request =
-            url.as_str().into_client_request().map_err(|error| handshake_error(&error))?;
+        let mut request = url.as_str().into_client_request().map_err(|error| handshake_error(&error))?;
         let mut value = HeaderValue::from_str(header.1.expose_secret())
             .map_err(|_invalid| ProviderError::Rejected { code: "key_is_not_a_header_value".into() })?;
         value.set_sensitive(true);
         request.headers_mut().insert(header.0, value);
 
-        let connecting =
-            connect_async_tls_with_config(request, Some(socket_config()), true, Some(self.connector(url)));
+        let connecting = connect_async_tls_with_config(request, Some(socket_config()), true, Some(self.connector(url)));
         match tokio::time::timeout(deadline, connecting).await {
             Ok(Ok((socket, _response))) => Ok(socket),
             Ok(Err(error)) => Err(handshake_error(&error)),

@@ -72,7 +72,11 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder, and the task to spawn; it ends when the recorder is dropped and everything is written. `taken_over` is
     /// cancelled when another process turns out to hold the call.
-    pub fn new(store: Store, held: Held, taken_over: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(
+        store: Store,
+        held: Held,
+        taken_over: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (entries, queue) = mpsc::channel(QUEUE);
         let writer = Writer { store, held, queue, taken_over };
         (Self { entries }, writer.run())
@@ -101,7 +105,8 @@ impl Writer {
             if self.queue.is_closed() || self.queue.sender_strong_count() == 0 {
                 flush_until.get_or_insert_with(|| Instant::now() + FLUSH_FOR);
             }
-            let deadline = (Instant::now() + GIVE_UP_AFTER).min(flush_until.unwrap_or_else(|| Instant::now() + GIVE_UP_AFTER));
+            let deadline =
+                (Instant::now() + GIVE_UP_AFTER).min(flush_until.unwrap_or_else(|| Instant::now() + GIVE_UP_AFTER));
             self.write(&entry, deadline).await;
         }
     }

@@ -53,7 +53,11 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     (code, Json(json!({"status": status, "live_calls": live}))).into_response()
 }
 
-async fn stream_without_path_secret(State(app): State<Arc<App>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn stream_without_path_secret(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let given = basic_password(&headers);
     stream(app, given.as_deref(), upgrade)
 }

@@ -87,7 +87,8 @@ impl Store {
         let mut expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, None).await?;
         for phone in phones {
             if expected.is_none() {
-                expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, Some(phone.as_str())).await?;
+                expected =
+                    stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, Some(phone.as_str())).await?;
             }
         }
         let Some(call_id) = expected else { return Ok(None) };
@@ -126,14 +127,8 @@ impl Store {
         }
         let data = serde_json::to_value(event).unwrap_or_default();
         let kind = data.get("kind").and_then(Value::as_str).unwrap_or("conversation").to_owned();
-        let event = NewEvent {
-            account_id: held.account_id,
-            call_id: Some(held.call_id),
-            lead_id: None,
-            kind: &kind,
-            data,
-            at,
-        };
+        let event =
+            NewEvent { account_id: held.account_id, call_id: Some(held.call_id), lead_id: None, kind: &kind, data, at };
         call_event::record(&mut *tx, event).await?;
         tx.commit().await
     }

@@ -20,9 +20,9 @@
 //! | `empty_body` | the call is placed, and the answer is 200 without a body | – |
 //! | `slow_reply` | the answer to the placement is delayed | milliseconds |
 //! | `drop_stream` | the stream breaks without `stop` or close frame | milliseconds after `start` |
-//! | `stream_never_opens` | the handshake fails twice (Passthru hears 3009) | – |
+//! | `stream_never_opens` | both handshakes of a stream fail (Passthru hears 3009) | – |
 //! | `bad_frames` | malformed JSON, odd-sized audio and an unknown event are sent to the media server | – |
-//! | `recording_never` | the call has no recording, though it was asked for | – |
+//! | `recording_never` | the recording is announced and answers 404 for ever | – |
 //! | `recording_late` | the recording appears this much later | milliseconds |
 //! | `recording_truncated` | the recording's body ends early (in the middle of its announced length) | – |
 

@@ -19,7 +19,7 @@ enum Command {
     /// Serves until SIGINT or SIGTERM.
     Serve {
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
     },
     /// Holds many simulated calls against the product's media process and prints what they cost.
     BenchMedia {
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Cli::parse().command {
-        Command::Serve { settings } => serve(settings).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve { settings } => serve(*settings).await.map(|()| ExitCode::SUCCESS),
         Command::BenchMedia { settings } => sandbox::bench::run(settings).await.map(|()| ExitCode::SUCCESS),
         Command::Demo { settings } => {
             let agreed = sandbox::demo::run(settings).await?;

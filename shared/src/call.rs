@@ -131,7 +131,6 @@ macro_rules! query_call {
         )
     };
 }
-pub(crate) use query_call;
 
 /// What a carrier's event says about a call.
 #[derive(Clone, Debug)]

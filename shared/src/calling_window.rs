@@ -12,8 +12,8 @@ use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, Offset, TimeDel
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 pub use envelope::LegalEnvelope;
-pub use hours::{CallingHours, HourRange, HoursError, HoursField, HoursProblem};
 use hours::DAY;
+pub use hours::{CallingHours, HourRange, HoursError, HoursField, HoursProblem};
 
 /// A window that does not open within so many days never opens.
 const LOOK_AHEAD: TimeDelta = TimeDelta::days(370);

@@ -169,7 +169,7 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
             status,
             at: stored.at,
             duration_seconds: event.duration_seconds,
-            hangup_cause: event.hangup_cause.clone(),
+            hangup_cause: None,
             failure_reason: event.failure_reason.clone(),
         };
         Call::apply_status(&mut *db, call.id, &update).await?;
@@ -207,7 +207,8 @@ async fn adopt(db: &mut PgConnection, call: &Call, event: &CarrierEvent) -> sqlx
     Call::record_carrier_id(db, call.id, carrier_call_id).await
 }
 
-/// Keeps what nobody has told before; also of a call that is over already.
+/// Keeps what nobody has told before; also of a call that is over already. Why a conversation ended is for `media` to say, which
+/// may be about to: the carrier only saw who closed the stream.
 async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent) -> sqlx::Result<()> {
     if event.duration_seconds.is_none() && event.answered_by.is_none() && event.hangup_cause.is_none() {
         return Ok(());
@@ -216,7 +217,11 @@ async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent)
         r#"
         update calls
         set duration_seconds = coalesce(duration_seconds, $2), answered_by = coalesce(answered_by, $3),
-            hangup_cause = coalesce(hangup_cause, $4), updated_at = now()
+            hangup_cause = case
+                when exists (select from streams where call_id = $1) then hangup_cause
+                else coalesce(hangup_cause, $4)
+            end,
+            updated_at = now()
         where id = $1
         "#,
         call as CallId,

@@ -233,3 +233,27 @@ pub async fn store_summary(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// What the list says about the human of a call, and the zone their wall clock is in. Empty and `None` for a call without a lead.
+pub async fn lead_facts(
+    db: impl PgExecutor<'_>,
+    call: CallId,
+) -> sqlx::Result<(serde_json::Map<String, serde_json::Value>, Option<String>)> {
+    let row = sqlx::query!(
+        r#"
+        select l.time_zone, l.variables || jsonb_strip_nulls(jsonb_build_object('name', l.name,
+            'property_type', l.property_type, 'location', l.location, 'budget', l.budget, 'source', l.source)) as "facts!"
+        from calls c join leads l on l.id = c.lead_id
+        where c.id = $1
+        "#,
+        call as CallId,
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(Default::default()) };
+    let facts = match row.facts {
+        serde_json::Value::Object(facts) => facts,
+        _ => serde_json::Map::new(),
+    };
+    Ok((facts, Some(row.time_zone)))
+}

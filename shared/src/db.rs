@@ -72,3 +72,12 @@ pub async fn tenant(pool: &PgPool, account: AccountId) -> sqlx::Result<Tx> {
 pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(|error| error.constraint())
 }
+
+/// Whether the database answers.
+///
+/// # Errors
+/// It does not.
+pub async fn ping(db: impl sqlx::PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!("select 1 as one").fetch_one(db).await?;
+    Ok(())
+}

@@ -126,10 +126,12 @@ pub async fn dispatch(
             pace::take_from_campaign(&mut *conn, campaign.id, reserved.len()).await?;
         }
     }
+    #[expect(clippy::cast_precision_loss, reason = "a batch has at most a hundred calls")]
+    let left = Bucket { tokens: pace.tokens - reserved.len() as f64, ..pace };
     let held_back_by_pace = i64::try_from(reserved.len()).is_ok_and(|calls| calls == free && free < slots);
     Ok(Dispatched::Reserved(Reserved {
         next_at: next_due(conn, campaign.id, now).await?,
-        pace_wait: held_back_by_pace.then(|| pace.until_next().max(Duration::from_millis(50))),
+        pace_wait: held_back_by_pace.then(|| left.until_next()),
         calls: reserved,
     }))
 }

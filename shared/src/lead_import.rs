@@ -49,6 +49,8 @@ pub struct NewLead {
 pub enum Severity {
     /// The row became no lead.
     Rejected,
+    /// It became none, because an earlier row has its number.
+    Duplicate,
     /// It became one, without this value.
     Warning,
 }
@@ -71,6 +73,8 @@ pub struct Batch {
     /// Rows among these lines, blank ones not counted.
     pub rows: i64,
     pub rejected: i64,
+    /// Rows whose number an earlier row of the list has; those that the campaign has are counted by the database.
+    pub duplicates: i64,
     /// The last of these lines.
     pub last_line: i64,
 }
@@ -109,7 +113,8 @@ pub async fn insert_batch(
     let mine = sqlx::query!(
         r#"
         update imports
-        set lines_done = $3, rows_total = rows_total + $4, rows_rejected = rows_rejected + $5
+        set lines_done = $3, rows_total = rows_total + $4, rows_rejected = rows_rejected + $5,
+            rows_duplicate = rows_duplicate + $6
         where id = $1 and status = 'running' and lines_done = $2
         "#,
         file.id as ImportId,
@@ -117,6 +122,7 @@ pub async fn insert_batch(
         batch.last_line,
         batch.rows,
         batch.rejected,
+        batch.duplicates,
     )
     .execute(&mut *conn)
     .await?;
@@ -231,6 +237,7 @@ async fn insert_remarks(conn: &mut PgConnection, file: &ImportFile, remarks: &[R
         .iter()
         .map(|remark| match remark.severity {
             Severity::Rejected => "rejected".to_owned(),
+            Severity::Duplicate => "duplicate".to_owned(),
             Severity::Warning => "warning".to_owned(),
         })
         .collect();

@@ -49,9 +49,10 @@ pub async fn refill(
     calls_per_second: f64,
 ) -> sqlx::Result<Bucket> {
     sqlx::query!(
-        "insert into pace_buckets (account_id, carrier, tokens) values ($1, $2, 1) on conflict do nothing",
+        "insert into pace_buckets (account_id, carrier, tokens) values ($1, $2, greatest(1, $3::float8)) on conflict do nothing",
         account as AccountId,
         carrier.as_str(),
+        calls_per_second,
     )
     .execute(&mut *db)
     .await?;

@@ -101,7 +101,9 @@ impl Phone {
         if written.international {
             return Self::international(&written.digits);
         }
-        let Ok(country) = country::Id::from_str(&region) else { return Err(PhoneError::UnknownRegion(bounded(&region))) };
+        let Ok(country) = country::Id::from_str(&region) else {
+            return Err(PhoneError::UnknownRegion(bounded(&region)));
+        };
         Self::national(&written.digits, country)
     }
 
@@ -256,9 +258,9 @@ fn country_of(parsed: &phonenumber::PhoneNumber) -> Option<&'static str> {
 /// Digits of the country code at the front (ITU-T E.164 annex).
 fn calling_code_len(digits: &str) -> usize {
     const TWO: [&str; 44] = [
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "51",
-        "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84", "86", "90",
-        "91", "92", "93", "94", "95", "98",
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49",
+        "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84",
+        "86", "90", "91", "92", "93", "94", "95", "98",
     ];
     match &digits[..2] {
         one if one.starts_with(['1', '7']) => 1,

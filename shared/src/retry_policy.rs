@@ -177,7 +177,6 @@ impl TryFrom<Unchecked> for RetryPolicy {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -216,7 +215,9 @@ mod tests {
     #[test]
     fn the_last_attempt_is_the_last() {
         let policy = RetryPolicy::default();
-        for (made, max, exhausted) in [(1, 3, false), (2, 3, false), (3, 3, true), (4, 3, true), (3, 4, false), (1, 1, true)] {
+        for (made, max, exhausted) in
+            [(1, 3, false), (2, 3, false), (3, 3, true), (4, 3, true), (3, 4, false), (1, 1, true)]
+        {
             let next = policy.next_attempt(Outcome::Busy, made, max, now(), 0.5);
             assert_eq!(next == Next::Exhausted, exhausted, "{made} of {max}");
         }

@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn dtmf_mark_clear_and_stop_are_read() {
         assert_eq!(
-            parse(r#"{"event":"dtmf","sequence_number":"7","stream_sid":"s","dtmf":{"digit":"5","duration":"200"}}"#).unwrap(),
+            parse(r#"{"event":"dtmf","sequence_number":"7","stream_sid":"s","dtmf":{"digit":"5","duration":"200"}}"#)
+                .unwrap(),
             CarrierEvent::Dtmf { digit: '5' }
         );
         assert_eq!(parse(r#"{"event":"dtmf","dtmf":{"digit":5}}"#).unwrap(), CarrierEvent::Dtmf { digit: '5' });

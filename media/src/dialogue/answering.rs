@@ -61,7 +61,8 @@ impl Dialogue {
     /// Sends a request for the current reply.
     pub(super) fn ask(&mut self) {
         let id = self.new_ask();
-        let rounds_left = self.reply.as_ref().is_some_and(|reply| reply.rounds.len() <= self.settings.limits.tool_rounds as usize);
+        let rounds_left =
+            self.reply.as_ref().is_some_and(|reply| reply.rounds.len() <= self.settings.limits.tool_rounds as usize);
         // Out of rounds the model can only speak.
         let tools = if rounds_left { self.tools.clone() } else { [].into() };
         let turn = self.turn.as_ref().map(HumanTurn::text);
@@ -141,7 +142,8 @@ impl Dialogue {
         let id = self.ledger.open(id, &name, self.now);
         let Some(reply) = &mut self.reply else { return };
         let round = reply.round();
-        let refused = reply.rounds[round].len() >= MOST_CALLS || reply.rounds.len() > self.settings.limits.tool_rounds as usize;
+        let refused =
+            reply.rounds[round].len() >= MOST_CALLS || reply.rounds.len() > self.settings.limits.tool_rounds as usize;
         reply.rounds[round].push(ToolCall { id: id.clone(), name: name.clone(), arguments: arguments.clone() });
         if refused {
             return self.refuse_call(&id, name, "too many calls");
@@ -290,6 +292,10 @@ impl Dialogue {
     fn reply_failed(&mut self, failure: LlmFailure) {
         let Some(reply) = &mut self.reply else { return };
         let retried = reply.retried;
+        // Nothing more to say after what was said before the tools is no failure.
+        if failure == LlmFailure::Empty && !reply.speech.is_empty() {
+            return self.complete_reply();
+        }
         self.outputs.push_back(Output::Event(CallEvent::ReplyFailed { failure, retried }));
         if let Some(clause) = reply.splitter.finish(true) {
             self.speak(clause);

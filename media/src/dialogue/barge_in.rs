@@ -100,9 +100,13 @@ impl Dialogue {
         self.barge_ins += 1;
         self.greeting_heard = true;
         let heard_ms = |samples: u64| samples / super::SAMPLES_PER_MS;
-        self.event(CallEvent::BargeIn { heard_ms: heard_ms(reply.heard(self.now)), of_ms: heard_ms(reply.speech.samples()) });
+        self.event(CallEvent::BargeIn {
+            heard_ms: heard_ms(reply.heard(self.now)),
+            of_ms: heard_ms(reply.speech.samples()),
+        });
         // By voice alone: it may prove to be a backchannel after all.
-        let wordless = self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys());
+        let wordless =
+            self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys());
         if wordless && !reply.kind.yields_to_any_word() {
             let unheard = reply.speech.unheard(reply.heard(self.now));
             self.cut = Some(Cut { whole: reply.flushed && !unheard.is_empty(), unheard });
@@ -138,7 +142,9 @@ impl Dialogue {
         if reply.wants_end.is_none() {
             return;
         }
-        for call in reply.rounds.iter().flatten().filter(|call| matches!(call.name.as_str(), "end_call" | "transfer_to_human")) {
+        for call in
+            reply.rounds.iter().flatten().filter(|call| matches!(call.name.as_str(), "end_call" | "transfer_to_human"))
+        {
             self.ledger.answer(&call.id, ToolOutcome::Failed("not done: the person went on talking".to_owned()));
         }
     }

@@ -10,8 +10,8 @@ const LONGEST_CHARS: usize = 180;
 
 /// Abbreviations whose full stop ends no sentence. Lower case.
 const ABBREVIATIONS: &[&str] = &[
-    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "rs", "no", "nos", "vs", "approx", "sq", "ft", "e.g", "i.e", "etc", "govt", "pvt", "ltd",
-    "shri", "smt", "rd", "opp", "nr", "dept", "ext", "min", "max",
+    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "rs", "no", "nos", "vs", "approx", "sq", "ft", "e.g", "i.e",
+    "etc", "govt", "pvt", "ltd", "shri", "smt", "rd", "opp", "nr", "dept", "ext", "min", "max",
 ];
 
 /// Feeds on deltas, gives clauses. Everything pushed comes out exactly once, in order, but for markup and outer white space.
@@ -49,7 +49,9 @@ impl Splitter {
     pub(crate) fn finish(&mut self, whole_only: bool) -> Option<String> {
         let mut rest = std::mem::take(&mut self.buffer);
         if whole_only {
-            let end = rest.rfind(['.', '!', '?', '।']).map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
+            let end = rest
+                .rfind(['.', '!', '?', '।'])
+                .map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
             // Nothing at all said would be worse than half a sentence.
             if end > 0 || self.first_given {
                 rest.truncate(end);
@@ -64,7 +66,10 @@ impl Splitter {
     fn boundary(&self) -> Option<usize> {
         let start = self.buffer.len() - self.buffer.trim_start().len();
         let text = &self.buffer[start..];
-        let end = self.sentence_end(text).or_else(|| if self.first_given { None } else { first_piece(text) }).or_else(|| too_long(text))?;
+        let end = self
+            .sentence_end(text)
+            .or_else(|| if self.first_given { None } else { first_piece(text) })
+            .or_else(|| too_long(text))?;
         Some(start + end)
     }
 
@@ -102,7 +107,8 @@ fn is_abbreviation(before: &str) -> bool {
     let word = word.trim_start_matches(['(', '"', '“']);
     let lower = word.to_lowercase();
     let single_letter = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    let list_number = word.len() == before.trim_start().len() && word.len() <= 2 && word.chars().all(|c| c.is_ascii_digit());
+    let list_number =
+        word.len() == before.trim_start().len() && word.len() <= 2 && word.chars().all(|c| c.is_ascii_digit());
     ABBREVIATIONS.contains(&lower.as_str()) || single_letter && word != "I" || list_number && !word.is_empty()
 }
 
@@ -137,12 +143,14 @@ fn splits_well(text: &str, space: usize) -> bool {
 fn too_long(text: &str) -> Option<usize> {
     let (limit, _) = text.char_indices().nth(LONGEST_CHARS)?;
     let head = &text[..limit];
-    let comma = head.match_indices([',', ';', '—']).filter(|&(at, sign)| at > limit / 3 && text[at + sign.len()..].starts_with(' ')).last();
+    let comma = head
+        .match_indices([',', ';', '—'])
+        .rfind(|&(at, sign)| at > limit / 3 && text[at + sign.len()..].starts_with(' '));
     if let Some((at, sign)) = comma {
         return Some(at + sign.len());
     }
     let spaces = || head.match_indices(char::is_whitespace).map(|(at, _)| at).filter(|&at| at > 0);
-    Some(spaces().filter(|&at| splits_well(text, at)).last().or_else(|| spaces().last()).unwrap_or(limit))
+    Some(spaces().rfind(|&at| splits_well(text, at)).or_else(|| spaces().next_back()).unwrap_or(limit))
 }
 
 /// Trimmed, white space joined; `None` if there is nothing in it to say.
@@ -175,8 +183,16 @@ mod tests {
     #[test]
     fn the_first_piece_comes_early_and_the_rest_by_sentence() {
         assert_eq!(
-            split("Thank you for asking, we have several homes there. Would you like two or three bedrooms? Tell me.", 3),
-            ["Thank you for asking,", "we have several homes there.", "Would you like two or three bedrooms?", "Tell me."]
+            split(
+                "Thank you for asking, we have several homes there. Would you like two or three bedrooms? Tell me.",
+                3
+            ),
+            [
+                "Thank you for asking,",
+                "we have several homes there.",
+                "Would you like two or three bedrooms?",
+                "Tell me."
+            ]
         );
         assert_eq!(
             split("We have several very nice homes near the lake that you may like.", 4),
@@ -189,7 +205,10 @@ mod tests {
     fn numbers_abbreviations_and_units_stay_whole() {
         assert_eq!(split("It is 3.5 crore. Dr. Rao will call. ", 1), ["It is 3.5 crore.", "Dr. Rao will call."]);
         assert_eq!(split("Rs. 50 lakh is fine.", 2), ["Rs. 50 lakh is fine."]);
-        assert_eq!(split("The price of that flat is 50 lakhs only in total.", 5), ["The price of that flat is 50 lakhs", "only in total."]);
+        assert_eq!(
+            split("The price of that flat is 50 lakhs only in total.", 5),
+            ["The price of that flat is 50 lakhs", "only in total."]
+        );
         assert_eq!(split("Call Mr. A. Kumar at 5 p.m. today, please.", 1).concat().matches("Mr. A. Kumar").count(), 1);
         assert_eq!(split("1. Two rooms", 1), ["1. Two rooms"]);
     }

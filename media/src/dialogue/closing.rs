@@ -1,9 +1,9 @@
 //! The ways to the end. Each has a reason, and each ends within a bound.
 
+use super::Dialogue;
 use super::input::ToolOutcome;
 use super::output::{EndReason, Output};
 use super::reply::Kind;
-use super::Dialogue;
 
 impl Dialogue {
     /// Says a last line and hangs up behind it.

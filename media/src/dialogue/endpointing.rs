@@ -33,7 +33,11 @@ pub(crate) fn ending(text: &str, piecewise: bool) -> Ending {
         return Ending::Closed;
     }
     let trimmed = text.trim_end();
-    if trimmed.ends_with([',', '…', '-', '—', ':']) || trimmed.ends_with("..") || phrases::ends_open(&words) || phrases::ends_in_number(&words) {
+    if trimmed.ends_with([',', '…', '-', '—', ':'])
+        || trimmed.ends_with("..")
+        || phrases::ends_open(&words)
+        || phrases::ends_in_number(&words)
+    {
         return Ending::Open;
     }
     match (trimmed.ends_with(['.', '?', '!', '।']), words.len()) {
@@ -110,7 +114,9 @@ impl Endpointing {
         };
         let mut at = silent_since + wait;
         if !provider_agrees {
-            at = at.max(silent_since + ms(settings.floor_ms)).max(utterance.began + ms(settings.floor_since_voice_began_ms));
+            at = at
+                .max(silent_since + ms(settings.floor_ms))
+                .max(utterance.began + ms(settings.floor_since_voice_began_ms));
         }
         // The last words are still on their way; without them we would answer half a sentence.
         if !utterance.is_settled() {
@@ -125,7 +131,10 @@ impl Endpointing {
             return !utterance.text().is_empty();
         }
         let quiet = utterance.silent_since().is_some_and(|since| now.since(since) >= ms(self.settings.eager_ms));
-        quiet && utterance.is_settled() && ending(&utterance.text(), piecewise) != Ending::Open && !utterance.text().is_empty()
+        quiet
+            && utterance.is_settled()
+            && ending(&utterance.text(), piecewise) != Ending::Open
+            && !utterance.text().is_empty()
     }
 }
 

@@ -10,12 +10,22 @@ use super::output::Speaker;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Message {
-    System { text: String },
-    User { text: String },
+    System {
+        text: String,
+    },
+    User {
+        text: String,
+    },
     /// `text` may be empty where `tool_calls` is not. A message that was cut off ends with an em dash.
-    Assistant { text: String, tool_calls: Vec<ToolCall> },
+    Assistant {
+        text: String,
+        tool_calls: Vec<ToolCall>,
+    },
     /// Answers the call of this id in the assistant message before it.
-    Tool { call_id: String, content: String },
+    Tool {
+        call_id: String,
+        content: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,7 +53,11 @@ pub struct History {
 impl History {
     /// A conversation whose stream was lost: its stored turns, oldest first, the answers recorded so far, and the `seq`
     /// of the next turn (one above the highest stored).
-    pub fn resume(turns: impl IntoIterator<Item = (Speaker, String)>, collected: BTreeMap<String, String>, next_seq: u32) -> Self {
+    pub fn resume(
+        turns: impl IntoIterator<Item = (Speaker, String)>,
+        collected: BTreeMap<String, String>,
+        next_seq: u32,
+    ) -> Self {
         let entries = turns
             .into_iter()
             .map(|(speaker, text)| match speaker {
@@ -78,7 +92,12 @@ impl History {
     /// The conversation as messages: the system prompt, the settled entries, then those that are not settled yet.
     /// Neighbours of one role are joined, and every tool call is followed by its one answer from `answers` (or the word that it
     /// is still running).
-    pub(crate) fn messages(&self, system: &str, unsettled: &[Entry], answers: &dyn Fn(&str) -> Option<String>) -> Vec<Message> {
+    pub(crate) fn messages(
+        &self,
+        system: &str,
+        unsettled: &[Entry],
+        answers: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<Message> {
         let mut messages = vec![Message::System { text: system.to_owned() }];
         for entry in self.entries.iter().chain(unsettled) {
             match (messages.last_mut(), entry) {
@@ -87,7 +106,9 @@ impl History {
                     text.push_str(more);
                 }
                 (_, Entry::Human(text)) => messages.push(Message::User { text: text.clone() }),
-                (Some(Message::Assistant { text, tool_calls }), Entry::Agent { text: more, cut, calls }) if tool_calls.is_empty() => {
+                (Some(Message::Assistant { text, tool_calls }), Entry::Agent { text: more, cut, calls })
+                    if tool_calls.is_empty() =>
+                {
                     // Cut off, then taken up again: to the model it is one sentence.
                     let stem = text.trim_end_matches('—').trim_end().to_owned();
                     *text = stem;

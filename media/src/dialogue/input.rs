@@ -145,18 +145,29 @@ pub enum Input {
     Started,
 
     /// The VAD heard at least ~60-100 ms of voice. `began` is when it really began (at or before now).
-    VoiceStarted { began: CallTime },
+    VoiceStarted {
+        began: CallTime,
+    },
     /// The VAD still hears voice, without a break up to `until`. Every ~50 ms between start and stop: what tells a real
     /// interruption from a short "hmm" without waiting for the hangover.
-    VoiceGoesOn { until: CallTime },
+    VoiceGoesOn {
+        until: CallTime,
+    },
     /// The voice is over. `ended` is when it really ended, some VAD hangover before now.
-    VoiceStopped { ended: CallTime },
+    VoiceStopped {
+        ended: CallTime,
+    },
 
     /// Whole text of the provider's open segment (it replaces the last interim). Never empty.
-    SttInterim { text: String },
+    SttInterim {
+        text: String,
+    },
     /// One finished segment; pieces add up until the turn ends. `speech_final`: the provider saw its endpointing silence.
     /// An empty `text` is welcome: it says that the provider heard nothing, for example as the answer to `FinalizeStt`.
-    SttFinal { text: String, speech_final: bool },
+    SttFinal {
+        text: String,
+        speech_final: bool,
+    },
     /// Deepgram's `UtteranceEnd`: a gap between words of a second or more.
     SttUtteranceEnd,
     /// A turn model (Flux `EagerEndOfTurn`) believes that the human is about done; the text came as interim before it.
@@ -170,41 +181,81 @@ pub enum Input {
     SttRecovered,
 
     /// One of `0-9 * # A-D`.
-    Dtmf { digit: char },
+    Dtmf {
+        digit: char,
+    },
 
-    LlmDelta { ask: AskId, text: String },
+    LlmDelta {
+        ask: AskId,
+        text: String,
+    },
     /// One *complete* call (the client joins the fragments by index). `arguments` is JSON text as the model wrote it.
-    LlmToolCall { ask: AskId, id: String, name: String, arguments: String },
+    LlmToolCall {
+        ask: AskId,
+        id: String,
+        name: String,
+        arguments: String,
+    },
     /// Ends the request, after its last delta and tool call. Either this or `LlmFailed`, once.
-    LlmDone { ask: AskId, finish: LlmFinish },
-    LlmFailed { ask: AskId, kind: LlmFailure },
+    LlmDone {
+        ask: AskId,
+        finish: LlmFinish,
+    },
+    LlmFailed {
+        ask: AskId,
+        kind: LlmFailure,
+    },
 
     /// Answers [`super::Output::RunTool`]. Delivered exactly once, whatever became of the turn.
-    ToolResult { call_id: String, outcome: ToolOutcome },
+    ToolResult {
+        call_id: String,
+        outcome: ToolOutcome,
+    },
 
     /// Audio of a clause was handed to the pacer: `samples` more at 8 kHz. The samples themselves do not come here.
     /// `alignment` may be empty; then the position inside the clause is taken as linear.
-    TtsAudio { epoch: Epoch, clause: u32, samples: u32, alignment: Vec<CharAt> },
+    TtsAudio {
+        epoch: Epoch,
+        clause: u32,
+        samples: u32,
+        alignment: Vec<CharAt>,
+    },
     /// All audio of all clauses up to `FlushSpeech` has been delivered.
-    TtsDone { epoch: Epoch },
+    TtsDone {
+        epoch: Epoch,
+    },
     /// The provider failed with `clause` unfinished. The driver drops that context; the dialogue speaks what is missing
     /// again under *new* clause numbers, or gives up.
-    TtsFailed { epoch: Epoch, clause: u32 },
+    TtsFailed {
+        epoch: Epoch,
+        clause: u32,
+    },
 
     /// The first frame of this epoch went to the carrier.
-    PlayoutStarted { epoch: Epoch },
+    PlayoutStarted {
+        epoch: Epoch,
+    },
     /// The playout clock: the human has heard the first `samples` of this epoch's audio. A position, not a sum: after a
     /// resume it may go back. Once per frame sent is plenty.
-    Played { epoch: Epoch, samples: u64 },
+    Played {
+        epoch: Epoch,
+        samples: u64,
+    },
     /// All audio delivered so far has been heard (the end mark came back, or its time is over by 1 s). May come more than
     /// once per epoch when speech runs dry in the middle.
-    PlayoutDrained { epoch: Epoch },
+    PlayoutDrained {
+        epoch: Epoch,
+    },
 
     /// The stream is over. Last input that matters.
-    StreamStopped { reason: StreamEnd },
+    StreamStopped {
+        reason: StreamEnd,
+    },
     /// This process is going away: leave at the next turn boundary, at the latest at `by`, without a goodbye; the
     /// carrier's next step reconnects elsewhere and the conversation resumes.
-    Drain { by: CallTime },
+    Drain {
+        by: CallTime,
+    },
 
     /// The time of [`super::Dialogue::deadline`] has come.
     Deadline,

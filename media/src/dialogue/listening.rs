@@ -167,8 +167,17 @@ impl Dialogue {
 
     /// Starts the answer already, while the end of the turn is only likely.
     pub(super) fn consider_draft(&mut self) {
-        let idle = self.reply.is_none() && self.opening.is_none() && self.draft.is_none() && self.cut.is_none() && self.started;
-        if !self.settings.speculate || !idle || self.drafts_this_turn >= MOST_DRAFTS || self.is_wrapping_up() || !self.greeting_heard {
+        let idle = self.reply.is_none()
+            && self.opening.is_none()
+            && self.draft.is_none()
+            && self.cut.is_none()
+            && self.started;
+        if !self.settings.speculate
+            || !idle
+            || self.drafts_this_turn >= MOST_DRAFTS
+            || self.is_wrapping_up()
+            || !self.greeting_heard
+        {
             return;
         }
         let Some(utterance) = &self.utterance else { return };

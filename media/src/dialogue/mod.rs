@@ -275,7 +275,10 @@ impl Dialogue {
     /// Does this result belong to something that has been given up? The only place that asks.
     fn is_stale(&self, input: &Input) -> bool {
         match input {
-            Input::LlmDelta { ask, .. } | Input::LlmToolCall { ask, .. } | Input::LlmDone { ask, .. } | Input::LlmFailed { ask, .. } => {
+            Input::LlmDelta { ask, .. }
+            | Input::LlmToolCall { ask, .. }
+            | Input::LlmDone { ask, .. }
+            | Input::LlmFailed { ask, .. } => {
                 let answering = self.reply.as_ref().and_then(|reply| reply.ask).is_some_and(|open| open.id == *ask);
                 let drafting = self.draft.as_ref().is_some_and(|draft| draft.ask == *ask && draft.end.is_none());
                 !answering && !drafting
@@ -286,7 +289,9 @@ impl Dialogue {
             Input::TtsDone { epoch }
             | Input::PlayoutStarted { epoch }
             | Input::Played { epoch, .. }
-            | Input::PlayoutDrained { epoch } => !self.reply.as_ref().is_some_and(|reply| reply.epoch == *epoch && !reply.speech.is_empty()),
+            | Input::PlayoutDrained { epoch } => {
+                !self.reply.as_ref().is_some_and(|reply| reply.epoch == *epoch && !reply.speech.is_empty())
+            }
             Input::ToolResult { call_id, .. } => !self.ledger.is_running(call_id),
             Input::Started => self.started,
             Input::VoiceStarted { .. }
@@ -347,7 +352,12 @@ impl Dialogue {
         if self.reply.as_ref().is_some_and(Reply::is_finished) {
             self.finish_reply();
         }
-        if self.drain_by.is_some() && !self.ended && self.reply.is_none() && self.utterance.is_none() && self.turn.is_none() {
+        if self.drain_by.is_some()
+            && !self.ended
+            && self.reply.is_none()
+            && self.utterance.is_none()
+            && self.turn.is_none()
+        {
             return self.end(EndReason::HandedOver, true);
         }
         self.consider_draft();

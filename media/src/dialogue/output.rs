@@ -41,6 +41,8 @@ pub enum Output {
 
     /// Stop feeding the carrier now, forgetting nothing. Audio that is still arriving queues up. Where more than ~100 ms
     /// is already at the carrier, also send `clear` and step back to the heard position: `ResumePlayout` says where to go on.
+    /// Also for an epoch without any sound yet (the human goes on while we think): its sound must wait. Comes again with
+    /// the first audio in that case.
     PausePlayout { epoch: Epoch },
     /// Go on from this position of the epoch's audio, a word boundary at or before what was heard. A pacer that cannot go
     /// back goes on where it stands.
@@ -134,24 +136,53 @@ pub enum Evidence {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CallEvent {
-    DoNotCallRequested { evidence: Evidence, note: Option<String> },
+    DoNotCallRequested {
+        evidence: Evidence,
+        note: Option<String>,
+    },
     /// `when` is the model's ISO 8601 local time, or the human's words where it could not tell.
-    CallbackRequested { when: String, note: Option<String> },
-    TransferRequested { note: Option<String> },
+    CallbackRequested {
+        when: String,
+        note: Option<String>,
+    },
+    TransferRequested {
+        note: Option<String>,
+    },
     /// The model ended the call, with its word for the result (`qualified`, `not_interested`, `wrong_number`, ...).
-    EndRequested { disposition: Option<String> },
-    SilencePrompted { count: u32 },
-    NothingUnderstood { count: u32 },
-    BargeIn { heard_ms: u64, of_ms: u64 },
+    EndRequested {
+        disposition: Option<String>,
+    },
+    SilencePrompted {
+        count: u32,
+    },
+    NothingUnderstood {
+        count: u32,
+    },
+    BargeIn {
+        heard_ms: u64,
+        of_ms: u64,
+    },
     FalseBargeIn,
-    ReplyFailed { failure: LlmFailure, retried: bool },
-    SpeechFailed { retried: bool },
-    ToolFailed { name: String, problem: &'static str },
+    ReplyFailed {
+        failure: LlmFailure,
+        retried: bool,
+    },
+    SpeechFailed {
+        retried: bool,
+    },
+    ToolFailed {
+        name: String,
+        problem: &'static str,
+    },
     TranscriptUnavailable,
     TranscriptRecovered,
-    KeyPressed { digits: String },
+    KeyPressed {
+        digits: String,
+    },
     /// A phase was left because its time was over and nothing else had ended it.
-    TimedOut { waiting_for: &'static str },
+    TimedOut {
+        waiting_for: &'static str,
+    },
     Resumed,
 }
 

@@ -168,7 +168,13 @@ impl Rehearsal {
             let playout = &mut self.playout;
             if playout.cleared.is_none_or(|cleared| *epoch > cleared) {
                 if playout.epoch != Some(*epoch) {
-                    *playout = Playout { epoch: Some(*epoch), paused: playout.paused, cleared: playout.cleared, speech_ready: playout.speech_ready, ..Playout::default() };
+                    *playout = Playout {
+                        epoch: Some(*epoch),
+                        paused: playout.paused,
+                        cleared: playout.cleared,
+                        speech_ready: playout.speech_ready,
+                        ..Playout::default()
+                    };
                 }
                 playout.total += u64::from(*samples);
             }
@@ -187,7 +193,10 @@ impl Rehearsal {
                     Message::User { text } => Some(text.as_str()),
                     _ => None,
                 });
-                self.tell(if speculative { "draft" } else { "ask" }, &format!("e{}  {}", epoch.0, last.unwrap_or_default()));
+                self.tell(
+                    if speculative { "draft" } else { "ask" },
+                    &format!("e{}  {}", epoch.0, last.unwrap_or_default()),
+                );
                 self.asked.push(messages);
                 self.model_answers(ask);
             }
@@ -197,7 +206,9 @@ impl Rehearsal {
                     let ready = (self.now + TTS_DELAY_MS).max(self.playout.speech_ready);
                     self.playout.speech_ready = ready;
                     let chars = text.chars().count() as u64;
-                    let alignment = (0..chars as u32).map(|char_offset| CharAt { char_offset, at_ms: char_offset * MS_PER_CHAR as u32 }).collect();
+                    let alignment = (0..chars as u32)
+                        .map(|char_offset| CharAt { char_offset, at_ms: char_offset * MS_PER_CHAR as u32 })
+                        .collect();
                     let samples = (chars * MS_PER_CHAR * SAMPLES_PER_MS) as u32;
                     self.at(ready, Input::TtsAudio { epoch, clause, samples, alignment });
                 }
@@ -278,7 +289,8 @@ impl Rehearsal {
     /// Fails with the whole story when it differs from the expected one (indentation aside).
     #[track_caller]
     pub(super) fn assert_story(&self, expected: &str) {
-        let trim = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        let trim =
+            |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
         assert_eq!(trim(&self.story()), trim(expected), "\n\nthe whole story:\n{}\n", self.story());
     }
 

@@ -106,7 +106,9 @@ impl Reply {
         match self.progress {
             None => 0,
             Some((_, samples)) if self.paused => samples,
-            Some((at, samples)) => (samples + now.since(at).as_millis() as u64 * SAMPLES_PER_MS).min(self.speech.samples()),
+            Some((at, samples)) => {
+                (samples + now.since(at).as_millis() as u64 * SAMPLES_PER_MS).min(self.speech.samples())
+            }
         }
     }
 
@@ -177,7 +179,8 @@ impl Reply {
             .iter()
             .enumerate()
             .map(|(round, calls)| {
-                let text = position.map_or_else(|| self.speech.sent(round), |position| self.speech.heard(round, position));
+                let text =
+                    position.map_or_else(|| self.speech.sent(round), |position| self.speech.heard(round, position));
                 Entry::Agent { cut: last_heard(&text, round), text, calls: calls.clone() }
             })
             .filter(|entry| !matches!(entry, Entry::Agent { text, calls, .. } if text.is_empty() && calls.is_empty()))

@@ -20,7 +20,7 @@ pub struct DialogueSettings {
     pub language: String,
     /// Replaces the fixed lines of the language.
     pub lines: Option<Lines>,
-    /// Replaces the playbook's greeting. May hold `{variables}`.
+    /// Replaces the playbook's greeting. May hold `{variables}`. For an inbound call give the playbook's `inbound_greeting`.
     pub greeting: Option<String>,
     pub opening: Opening,
     /// Local date, time and zone where the human is, for "tomorrow at five" in the prompt: `Saturday 21 November 2026,
@@ -64,7 +64,9 @@ pub enum Opening {
     SpeakAtOnce,
     /// Give the human this long to say "hello" (1,500-2,000 is natural); the greeting then follows their hello, or the end
     /// of the wait.
-    WaitForHello { up_to_ms: u64 },
+    WaitForHello {
+        up_to_ms: u64,
+    },
 }
 
 /// Bounds of every wait. Milliseconds.

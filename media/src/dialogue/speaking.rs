@@ -6,7 +6,8 @@ use super::reply::{Kind, Reply};
 use super::{Cut, Dialogue, clauses};
 
 /// After a false alarm without a word, when the model had not finished.
-const CARRY_ON: &str = "The person made a sound but said nothing. Carry on from where you were cut off, without repeating yourself.";
+const CARRY_ON: &str =
+    "The person made a sound but said nothing. Carry on from where you were cut off, without repeating yourself.";
 /// After a lost stream.
 const BACK_AGAIN: &str = "The line had dropped and is back; you have just apologised for that. Go on naturally: if the person's last \
                           words were not answered yet, answer them, otherwise repeat your last question in other words.";
@@ -76,8 +77,14 @@ impl Dialogue {
             return;
         }
         reply.latency.first_tts_byte.get_or_insert(now);
+        let first = reply.speech.samples() == 0;
         reply.audio_arrives(now);
         reply.speech.audio(clause, u64::from(samples), alignment);
+        // The pacer may not have known this reply yet when it was told to pause.
+        if first && reply.paused {
+            let epoch = reply.epoch;
+            self.emit(Output::PausePlayout { epoch });
+        }
     }
 
     pub(super) fn on_tts_done(&mut self) {
@@ -172,7 +179,10 @@ impl Dialogue {
         reply.speech.all_complete();
         reply.speech_done = true;
         reply.drained = true;
+        let epoch = reply.epoch;
         self.event(CallEvent::TimedOut { waiting_for: "playout" });
+        // Should it sound after all, it must not sound over the next reply.
+        self.emit(Output::ClearPlayout { epoch });
         self.note_heard();
     }
 
@@ -199,11 +209,12 @@ impl Dialogue {
             self.history.push(entry);
         }
         let text = reply.speech.heard_all(position);
+        debug_assert!(reply.speech.sent_all().starts_with(&text), "only what was sent can have been heard");
         if text.is_empty() {
             return;
         }
         self.agent_turns += 1;
-        let interrupted = cut && text.len() < reply.speech.sent_all().len() || cut && !reply.flushed;
+        let interrupted = cut && (text.len() < reply.speech.sent_all().len() || !reply.flushed);
         let seq = self.next_seq();
         self.emit(Output::Record(TurnRecord {
             seq,

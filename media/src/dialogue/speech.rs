@@ -65,7 +65,11 @@ impl Speech {
         for entry in alignment {
             let position = at + u64::from(entry.at_ms) * SAMPLES_PER_MS;
             // Some providers repeat characters or go back; only what rises can be searched.
-            if clause.chars.last().is_none_or(|&(char_offset, last)| entry.char_offset > char_offset && position >= last) {
+            if clause
+                .chars
+                .last()
+                .is_none_or(|&(char_offset, last)| entry.char_offset > char_offset && position >= last)
+            {
                 clause.chars.push((entry.char_offset, position));
             }
         }
@@ -186,7 +190,10 @@ impl Clause {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             let at = self.chars.partition_point(|&(char_offset, _)| char_offset < offset);
             // Behind the last aligned character nothing is known to have been spoken.
-            return self.chars.get(at).map_or(if self.complete { self.start + self.samples } else { u64::MAX }, |&(_, position)| position);
+            return self
+                .chars
+                .get(at)
+                .map_or(if self.complete { self.start + self.samples } else { u64::MAX }, |&(_, position)| position);
         }
         let chars = self.text.chars().count().max(1) as u64;
         let total = if self.complete { self.samples } else { self.samples.max(chars * SAMPLES_PER_CHAR) };
@@ -199,7 +206,9 @@ mod tests {
     use super::*;
 
     fn aligned(text: &str, ms_per_char: u32) -> Vec<CharAt> {
-        (0..text.chars().count() as u32).map(|char_offset| CharAt { char_offset, at_ms: char_offset * ms_per_char }).collect()
+        (0..text.chars().count() as u32)
+            .map(|char_offset| CharAt { char_offset, at_ms: char_offset * ms_per_char })
+            .collect()
     }
 
     #[test]

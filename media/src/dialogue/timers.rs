@@ -85,7 +85,8 @@ impl Dialogue {
         if let Some(by) = self.drain_by {
             earliest.offer(by, Reason::DrainOver);
         }
-        if let Some((since, ..)) = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name)) {
+        if let Some((since, ..)) = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name))
+        {
             earliest.offer(since + ms(limits.tool_ms), Reason::ToolLate);
         }
     }
@@ -109,6 +110,17 @@ impl Dialogue {
         }
     }
 
+    /// The way out of the present phase, beside the limits of the whole call.
+    #[cfg(test)]
+    pub(super) fn phase_deadline(&self) -> Option<(CallTime, Reason)> {
+        let mut earliest = Earliest::default();
+        self.offer_phase_deadlines(&mut earliest);
+        if let Some((since, ..)) = self.ledger.oldest_running() {
+            earliest.offer(since + ms(self.settings.limits.tool_ms), Reason::ToolLate);
+        }
+        earliest.0
+    }
+
     fn hello_until(&self, until: CallTime) -> CallTime {
         match self.utterance.as_ref().map(|utterance| utterance.silent_since()) {
             None => until,
@@ -118,7 +130,11 @@ impl Dialogue {
     }
 
     fn offer_finalize(&self, earliest: &mut Earliest) {
-        let Some(utterance) = self.utterance.as_ref().filter(|utterance| !utterance.finalize_sent && utterance.voice_since.is_none()) else { return };
+        let Some(utterance) =
+            self.utterance.as_ref().filter(|utterance| !utterance.finalize_sent && utterance.voice_since.is_none())
+        else {
+            return;
+        };
         if let (Some(ended), false) = (utterance.voice_ended, utterance.is_settled()) {
             earliest.offer(ended + ms(self.settings.endpointing.eager_ms), Reason::FinalizeStt);
         }
@@ -154,7 +170,10 @@ impl Dialogue {
             return earliest.offer(at, if interrupts { Reason::BargeInConfirmed } else { Reason::BargeInForgotten });
         }
         if reply.speech.first_silent().is_some() {
-            earliest.offer(reply.expected_end().max(reply.speech_moved) + ms(limits.first_audio_ms), Reason::FirstAudioLate);
+            earliest.offer(
+                reply.expected_end().max(reply.speech_moved) + ms(limits.first_audio_ms),
+                Reason::FirstAudioLate,
+            );
         } else if reply.flushed && reply.then_end.is_some() {
             earliest.offer(reply.expected_end() + ms(limits.drain_slack_ms), Reason::GoodbyeDrained);
         } else if reply.flushed {

@@ -10,8 +10,16 @@ use super::output::ToolSpec;
 use super::settings::DialogueSettings;
 
 /// Results of a call that `end_call` may name.
-pub(crate) const DISPOSITIONS: &[&str] =
-    &["qualified", "not_qualified", "callback_requested", "not_interested", "do_not_call", "wrong_number", "voicemail", "other"];
+pub(crate) const DISPOSITIONS: &[&str] = &[
+    "qualified",
+    "not_qualified",
+    "callback_requested",
+    "not_interested",
+    "do_not_call",
+    "wrong_number",
+    "voicemail",
+    "other",
+];
 
 /// A call of a built-in tool, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,25 +37,44 @@ pub(crate) fn offered(settings: &DialogueSettings) -> Arc<[ToolSpec]> {
     let text = json!({"type": "string"});
     let note = json!({"type": ["string", "null"]});
     let mut tools = vec![
-        spec("end_call", "Ends the call after your goodbye has been spoken. Say the goodbye in the same reply.", &[("disposition", json!({"type": "string", "enum": DISPOSITIONS}))]),
+        spec(
+            "end_call",
+            "Ends the call after your goodbye has been spoken. Say the goodbye in the same reply.",
+            &[("disposition", json!({"type": "string", "enum": DISPOSITIONS}))],
+        ),
         spec(
             "schedule_callback",
             "Notes when the person wants to be called back.",
             &[
-                ("when", json!({"type": "string", "description": "Local time as 2026-11-22T17:00, or the person's own words if unclear"})),
+                (
+                    "when",
+                    json!({"type": "string", "description": "Local time as 2026-11-22T17:00, or the person's own words if unclear"}),
+                ),
                 ("note", note.clone()),
             ],
         ),
-        spec("mark_do_not_call", "The person does not want any further calls. Takes effect at once.", &[("note", note.clone())]),
+        spec(
+            "mark_do_not_call",
+            "The person does not want any further calls. Takes effect at once.",
+            &[("note", note.clone())],
+        ),
     ];
     if !fields.is_empty() {
         tools.insert(
             1,
-            spec("record_answer", "Notes one answer of the person. Call it in the same reply in which you speak.", &[("field", json!({"type": "string", "enum": fields})), ("value", text)]),
+            spec(
+                "record_answer",
+                "Notes one answer of the person. Call it in the same reply in which you speak.",
+                &[("field", json!({"type": "string", "enum": fields})), ("value", text)],
+            ),
         );
     }
     if settings.can_transfer {
-        tools.push(spec("transfer_to_human", "Connects the person with a human advisor now. Say so in the same reply.", &[("note", note)]));
+        tools.push(spec(
+            "transfer_to_human",
+            "Connects the person with a human advisor now. Say so in the same reply.",
+            &[("note", note)],
+        ));
     }
     tools.extend(settings.tools.iter().filter(|tool| !is_built_in(&tool.name)).cloned());
     tools.into()
@@ -55,7 +82,8 @@ pub(crate) fn offered(settings: &DialogueSettings) -> Arc<[ToolSpec]> {
 
 fn spec(name: &str, description: &str, properties: &[(&str, Value)]) -> ToolSpec {
     let required: Vec<&str> = properties.iter().map(|(name, _)| *name).collect();
-    let properties: serde_json::Map<String, Value> = properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    let properties: serde_json::Map<String, Value> =
+        properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     ToolSpec {
         name: name.to_owned(),
         description: description.to_owned(),
@@ -70,7 +98,11 @@ pub(crate) fn is_built_in(name: &str) -> bool {
 /// Reads a call of a built-in tool. The error is a sentence for the model.
 pub(crate) fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str> {
     const LONGEST: usize = 500;
-    let arguments: Value = if arguments.trim().is_empty() { json!({}) } else { serde_json::from_str(arguments).map_err(|_invalid| "arguments are not JSON")? };
+    let arguments: Value = if arguments.trim().is_empty() {
+        json!({})
+    } else {
+        serde_json::from_str(arguments).map_err(|_invalid| "arguments are not JSON")?
+    };
     let text = |key: &str| {
         let text = match arguments.get(key)? {
             Value::String(text) => text.trim().to_owned(),
@@ -85,7 +117,9 @@ pub(crate) fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str
             (Some(field), Some(value)) => Ok(BuiltIn::RecordAnswer { field, value }),
             _ => Err("field and value are needed"),
         },
-        "schedule_callback" => text("when").map(|when| BuiltIn::ScheduleCallback { when, note: text("note") }).ok_or("when is needed"),
+        "schedule_callback" => {
+            text("when").map(|when| BuiltIn::ScheduleCallback { when, note: text("note") }).ok_or("when is needed")
+        }
         "mark_do_not_call" => Ok(BuiltIn::MarkDoNotCall { note: text("note") }),
         "transfer_to_human" => Ok(BuiltIn::TransferToHuman { note: text("note") }),
         _ => Err("there is no such tool"),
@@ -150,7 +184,6 @@ impl Ledger {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::playbook::Playbook;

@@ -114,10 +114,9 @@ impl OpenAi {
             let attempt = self.attempt(&body, total_by);
             let outcome = match timeout_at(first_by, attempt).await {
                 Ok(outcome) => outcome,
-                Err(_elapsed) => Err(Failed::from(ProviderError::TimedOut {
-                    stage: "first_token",
-                    after: self.budget.first_token,
-                })),
+                Err(_elapsed) => {
+                    Err(Failed::from(ProviderError::TimedOut { stage: "first_token", after: self.budget.first_token }))
+                }
             };
             let failed = match outcome {
                 Ok(answer) => return Ok(answer),
@@ -266,4 +265,5 @@ impl Answer {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -41,7 +41,9 @@ impl EventStream {
             if line.is_empty() {
                 if std::mem::take(&mut self.has_data) {
                     let data = std::mem::take(&mut self.data);
-                    return Some(String::from_utf8(data).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()));
+                    return Some(
+                        String::from_utf8(data).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+                    );
                 }
                 continue;
             }

@@ -46,10 +46,7 @@ impl Lines {
 
     pub fn english() -> Self {
         Self {
-            reprompts: vec![
-                "Hello, are you still there?".to_owned(),
-                "I can't hear you. Can you hear me?".to_owned(),
-            ],
+            reprompts: vec!["Hello, are you still there?".to_owned(), "I can't hear you. Can you hear me?".to_owned()],
             silence_goodbye: "I can't hear you, so I will try again another time. Goodbye.".to_owned(),
             not_understood: "Sorry, I did not catch that. Could you say it again?".to_owned(),
             apology: "Sorry, I had a small problem on my side. Could you say that once more?".to_owned(),
@@ -63,7 +60,10 @@ impl Lines {
 
     pub fn hindi() -> Self {
         Self {
-            reprompts: vec!["हैलो, क्या आप लाइन पर हैं?".to_owned(), "मुझे आपकी आवाज़ नहीं आ रही। क्या आप मुझे सुन पा रहे हैं?".to_owned()],
+            reprompts: vec![
+                "हैलो, क्या आप लाइन पर हैं?".to_owned(),
+                "मुझे आपकी आवाज़ नहीं आ रही। क्या आप मुझे सुन पा रहे हैं?".to_owned(),
+            ],
             silence_goodbye: "आपकी आवाज़ नहीं आ रही, मैं बाद में कॉल करूँगी। नमस्ते।".to_owned(),
             not_understood: "माफ़ कीजिए, मैं ठीक से सुन नहीं पाई। क्या आप दोबारा कह सकते हैं?".to_owned(),
             apology: "माफ़ कीजिए, मेरी तरफ़ थोड़ी दिक्कत हुई। क्या आप एक बार फिर कहेंगे?".to_owned(),

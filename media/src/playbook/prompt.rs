@@ -72,12 +72,20 @@ fn static_part(playbook: &Playbook) -> String {
             let _infallible = writeln!(prompt, "- {rule}");
         }
     }
-    let _infallible = write!(prompt, "\n# Qualified means\n{}\n\n# Ending\n{}\n", playbook.qualified_when, playbook.closing);
+    let _infallible =
+        write!(prompt, "\n# Qualified means\n{}\n\n# Ending\n{}\n", playbook.qualified_when, playbook.closing);
     prompt
 }
 
 fn variable_part(playbook: &Playbook, situation: Situation<'_>) -> String {
-    let name = |key: &str, fallback: &str| situation.facts.get(key).map(|value| clean(value)).filter(|value| !value.is_empty()).unwrap_or_else(|| fallback.to_owned());
+    let name = |key: &str, fallback: &str| {
+        situation
+            .facts
+            .get(key)
+            .map(|value| clean(value))
+            .filter(|value| !value.is_empty())
+            .unwrap_or_else(|| fallback.to_owned())
+    };
     let mut prompt = format!(
         "\n# This call\nYou are {}, an AI assistant of {}. {}\n",
         name("agent_name", &playbook.agent_name),
@@ -176,7 +184,10 @@ mod tests {
     }
 
     fn prompt(facts: &BTreeMap<String, String>, language: &str) -> String {
-        system_prompt(&Playbook::default(), Situation { facts, language, local_time: None, collected: &BTreeMap::new() })
+        system_prompt(
+            &Playbook::default(),
+            Situation { facts, language, local_time: None, collected: &BTreeMap::new() },
+        )
     }
 
     #[test]

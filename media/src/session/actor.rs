@@ -1,13 +1,12 @@
 //! The actor of one call: every event in, one at a time, and what the dialogue makes of it.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::extract::ws::{Message, WebSocket};
-use futures::{StreamExt, stream::{SplitSink, SplitStream}};
+use futures::{
+    StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use shared::stream::Briefing;
 use tokio::{
     sync::mpsc,
@@ -148,7 +147,9 @@ impl Actor {
         Self {
             dialogue: Dialogue::new(settings, briefing::history(&briefing)),
             llm_model: briefing.settings.llm_model.clone(),
-            cache_key: briefing.campaign_id.map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
+            cache_key: briefing
+                .campaign_id
+                .map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
             app,
             held,
             began,
@@ -233,7 +234,7 @@ impl Actor {
     }
 
     /// Everything that belongs to the call ends here.
-    async fn leave(mut self, mut carrier: SplitStream<WebSocket>) {
+    async fn leave(self, mut carrier: SplitStream<WebSocket>) {
         let reason = self.ended.unwrap_or(EndReason::StreamLost);
         let snapshot = self.dialogue.snapshot();
         self.recorder.put(Entry::Heartbeat {

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn languages_are_named_as_the_transcriber_knows_them() {
-        for (tag, expected) in [("en-IN", "en-IN"), ("en", "en"), ("hi-IN", "hi"), ("hi-en", "multi"), ("ta-IN", "ta")] {
+        for (tag, expected) in [("en-IN", "en-IN"), ("en", "en"), ("hi-IN", "hi"), ("hi-en", "multi"), ("ta-IN", "ta")]
+        {
             assert_eq!(stt_language(tag), expected, "{tag}");
         }
     }

@@ -17,7 +17,8 @@ impl Actor {
     pub(super) fn perform(&mut self, now: CallTime, output: Output) {
         match output {
             Output::AskLlm { ask, epoch, messages, tools, speculative } => {
-                metrics::counter!("llm_requests_total", "speculative" => if speculative { "true" } else { "false" }).increment(1);
+                metrics::counter!("llm_requests_total", "speculative" => if speculative { "true" } else { "false" })
+                    .increment(1);
                 self.clock.asked(epoch, ask);
                 let request =
                     LlmRequest { model: self.llm_model.clone(), messages, tools, cache_key: self.cache_key.clone() };

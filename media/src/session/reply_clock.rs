@@ -12,6 +12,8 @@ use crate::dialogue::{AskId, CallTime, Epoch, Latency};
 
 /// Replies remembered: the one being spoken, and what it may have superseded.
 const REMEMBERED: usize = 4;
+/// The dialogue reads the clock a moment after us.
+const SAME_INSTANT: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Reply {
@@ -105,8 +107,10 @@ impl ReplyClock {
     }
 
     fn of(&self, latency: &Latency) -> Reply {
-        let known = self.replies.iter().rev().find(|(_, r)| r.first_frame.is_some() && r.first_frame == latency.first_frame_sent);
-        known.map(|(_, reply)| *reply).unwrap_or_default()
+        let Some(sent) = latency.first_frame_sent else { return Reply::default() };
+        let is_it =
+            |reply: &Reply| reply.first_frame.is_some_and(|at| at.since(sent).max(sent.since(at)) <= SAME_INSTANT);
+        self.replies.iter().rev().map(|(_, reply)| *reply).find(is_it).unwrap_or_default()
     }
 
     /// Measures a settled agent turn.

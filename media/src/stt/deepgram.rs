@@ -8,7 +8,10 @@ mod message;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -261,4 +264,5 @@ fn time_of(samples: u64) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -103,7 +103,9 @@ impl PhraseCache {
             inner.bytes -= bytes_of(&old);
         }
         while inner.bytes > MAX_BYTES {
-            let Some(oldest) = inner.phrases.iter().min_by_key(|(_, e)| e.used).map(|(key, _)| key.clone()) else { break };
+            let Some(oldest) = inner.phrases.iter().min_by_key(|(_, e)| e.used).map(|(key, _)| key.clone()) else {
+                break;
+            };
             if let Some(gone) = inner.phrases.remove(&oldest) {
                 inner.bytes -= bytes_of(&gone);
             }

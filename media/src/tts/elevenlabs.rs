@@ -102,7 +102,11 @@ impl ElevenLabs {
 
     /// A voice for one call: the call's handle, and the task to spawn, which connects at once and ends when the handle
     /// is dropped.
-    pub fn speak(&self, voice: &Voice, events: mpsc::Sender<TtsEvent>) -> (TtsHandle, impl Future<Output = ()> + Send + 'static) {
+    pub fn speak(
+        &self,
+        voice: &Voice,
+        events: mpsc::Sender<TtsEvent>,
+    ) -> (TtsHandle, impl Future<Output = ()> + Send + 'static) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let run = run::Run::new(self.clone(), stream_url(&self.base_url, voice), voice.fingerprint(), inbox, events);
         (TtsHandle { commands }, run.run())
@@ -139,4 +143,5 @@ fn stream_url(base: &Url, voice: &Voice) -> Url {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -64,7 +64,13 @@ pub async fn run(settings: BenchSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn level(client: &Client, settings: &BenchSettings, calls: usize, seconds: u64, idle_mib: f64) -> anyhow::Result<Level> {
+async fn level(
+    client: &Client,
+    settings: &BenchSettings,
+    calls: usize,
+    seconds: u64,
+    idle_mib: f64,
+) -> anyhow::Result<Level> {
     client.forget_carrier_calls().await?;
     let campaign = client
         .post(
@@ -139,7 +145,9 @@ fn script(person: usize) -> Value {
     ];
     for (at, line) in lines.iter().cycle().skip(person % lines.len()).take(12).enumerate() {
         if at % 3 == 2 && person.is_multiple_of(3) {
-            steps.push(json!({"do": "interrupt", "after_ms": 900, "text": "Wait, one moment please, what did you say?"}));
+            steps.push(
+                json!({"do": "interrupt", "after_ms": 900, "text": "Wait, one moment please, what did you say?"}),
+            );
         } else {
             steps.push(json!({"do": "say", "text": line}));
         }
@@ -166,11 +174,8 @@ fn streams(calls: &[Value]) -> impl Iterator<Item = &Value> {
 }
 
 fn measured(calls: &[Value], field: &str) -> [Option<u64>; 2] {
-    let mut all: Vec<u64> = streams(calls)
-        .filter_map(|stream| stream[field].as_array())
-        .flatten()
-        .filter_map(Value::as_u64)
-        .collect();
+    let mut all: Vec<u64> =
+        streams(calls).filter_map(|stream| stream[field].as_array()).flatten().filter_map(Value::as_u64).collect();
     all.sort_unstable();
     [percentile(&all, 50), percentile(&all, 99)]
 }

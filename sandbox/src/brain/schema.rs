@@ -222,10 +222,9 @@ impl Filler<'_> {
             "value" | "answer" if self.hints.value.is_some() => return self.hints.value.map(str::to_owned),
             _ => {}
         }
-        match schema["format"].as_str() {
-            // Dates cannot be told from words like "tomorrow evening" without a calendar.
-            Some("date-time" | "date" | "time" | "email" | "uri") => return None,
-            _ => {}
+        // Dates cannot be told from words like "tomorrow evening" without a calendar.
+        if matches!(schema["format"].as_str(), Some("date-time" | "date" | "time" | "email" | "uri")) {
+            return None;
         }
         if has(&["when", "callback", "call_back", "time_of"]) || lower == "at" {
             return self

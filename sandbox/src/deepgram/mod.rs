@@ -62,3 +62,7 @@ pub fn router() -> Router<Arc<World>> {
 pub fn router_with(settings: Settings) -> Router<Arc<World>> {
     Router::new().route("/v1/listen", get(handshake::listen)).layer(Extension(Arc::new(settings)))
 }
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

@@ -169,7 +169,6 @@ fn number(name: &str, value: &str) -> Result<u64, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -45,7 +45,12 @@ impl Client {
         accepted(&format!("POST {path}"), answer).await
     }
 
-    pub async fn upload(&self, campaign: i64, name: &'static str, csv: impl Into<std::borrow::Cow<'static, str>>) -> anyhow::Result<Value> {
+    pub async fn upload(
+        &self,
+        campaign: i64,
+        name: &'static str,
+        csv: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> anyhow::Result<Value> {
         let path = format!("/campaigns/{campaign}/upload-csv");
         let form = Form::new().part("file", Part::text(csv).file_name(name).mime_str("text/csv")?);
         let answer = self.http.post(format!("{}{path}", self.api)).multipart(form).send().await?;

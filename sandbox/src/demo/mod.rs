@@ -52,7 +52,7 @@ pub async fn run(settings: DemoSettings) -> anyhow::Result<bool> {
         format!("the API did not become ready; its log is {}", settings.logs.join("api.log").display())
     })?;
     let campaign =
-        client.post("/campaigns", json!({"name": "Demo: Bengaluru enquiries", "max_concurrent_calls": 8})).await?;
+        client.post("/campaigns", json!({"name": "Demo: Bengaluru enquiries", "max_concurrent_calls": 20})).await?;
     let id = campaign["id"].as_i64().context("the new campaign has no id")?;
     let import = client.upload(id, "leads.csv", scenarios::LEADS_CSV).await?;
     client.post(&format!("/campaigns/{id}/start"), json!({})).await?;

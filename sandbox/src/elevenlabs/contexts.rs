@@ -157,7 +157,10 @@ impl Contexts {
                 None if message["flush"] == true => return Ok(actions),
                 None => return Err(violation("invalid_message", "'text' is required to open a context")),
                 Some("") => {
-                    return Err(violation("policy_violation", "A context must be initialised before it is kept alive."));
+                    return Err(violation(
+                        "policy_violation",
+                        "A context must be initialised before it is kept alive.",
+                    ));
                 }
                 Some(_) if self.open.len() >= MAX_CONTEXTS => {
                     return Err(violation(
@@ -244,7 +247,7 @@ fn sentence_end(text: &str) -> Option<usize> {
         let rest = &text[end..];
         (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(end)
     })
-    .last()
+    .next_back()
     .filter(|end| !text[..*end].trim().is_empty())
 }
 
@@ -253,7 +256,6 @@ fn violation(status: &'static str, message: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

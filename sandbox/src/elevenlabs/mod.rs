@@ -70,3 +70,7 @@ pub fn router_with(settings: Settings) -> Router<Arc<World>> {
         .route("/v1/text-to-speech/{voice}/multi-stream-input", get(socket::multi))
         .layer(Extension(Arc::new(settings)))
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -124,7 +124,6 @@ fn boolean(name: &str, value: &str) -> Result<bool, Error> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -162,6 +162,8 @@ pub struct Truth {
 pub enum Recording {
     /// None was asked for, or there was nothing to record.
     None,
+    /// The call is still up; the address is known, the file is not there.
+    UnderWay,
     /// The file will be there from `at` on.
     Due { at: DateTime<Utc>, ms: u64 },
     /// Announced, but the file will never be there (a fault).

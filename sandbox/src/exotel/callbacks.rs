@@ -207,7 +207,6 @@ fn multipart(fields: &[(String, String)], boundary: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use chrono::TimeZone as _;
 

@@ -123,7 +123,6 @@ pub fn app_id<'a>(url: &'a str, account: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use serde_json::json;
 

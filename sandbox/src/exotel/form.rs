@@ -111,7 +111,6 @@ impl Form {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use axum::body::Body;
 

@@ -180,7 +180,6 @@ fn factor(sample_rate: u64) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use serde_json::Value;
 

@@ -16,8 +16,9 @@ use crate::{
         call::{Call, Mode, Recording, Status, StreamTruth},
         callbacks::{self, Event},
         flow::{Flow, Next},
+        handshake,
         leg::{self, Leg},
-        stream::{self, End, Session},
+        stream::{End, Session},
     },
     world::World,
 };
@@ -104,14 +105,18 @@ async fn answered(
     let recorder = records.then(|| world.exotel.recordings.begin(&call.sid, call.request.dual_channels));
     let recorder =
         recorder.and_then(|begun| begun.inspect_err(|error| tracing::warn!(%error, "this call is not recorded")).ok());
+    if recorder.is_some() {
+        call.truth().recording = Recording::UnderWay;
+    }
     let mut leg = Leg::new(world.clone(), call.clone(), callee, voice, now, recorder);
     let cause = match (&call.request.mode, flow) {
         (Mode::Stream { url }, _) => Box::pin(run_direct(world, call, &mut leg, url)).await,
         (Mode::Flow { .. }, Some(flow)) => Box::pin(run_flow(world, call, &mut leg, &flow)).await,
         (Mode::Flow { .. }, None) => "flow_unconfigured",
     };
-    if let Some(recorder) = leg.recorder.take().filter(|recorder| recorder.ms() > 0) {
-        keep_recording(world, call, recorder);
+    match leg.recorder.take().filter(|recorder| recorder.ms() > 0) {
+        Some(recorder) => keep_recording(world, call, recorder),
+        None => call.truth().recording = Recording::None,
     }
     Ending { status: Status::Completed, cause }
 }
@@ -167,7 +172,7 @@ async fn round(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, bot: BotUrl)
         world.log.record("exotel", "stream.throttled", json!({"sid": call.sid}));
         return (None, failed_stream("Streaming_call_throttled".into()));
     };
-    match stream::open(world, call, &bot).await {
+    match handshake::open(world, call, &bot).await {
         Ok(socket) => {
             let (end, truth) = Box::pin(Session::run(world, call, leg, socket, &bot)).await;
             (Some(end), truth)
@@ -250,6 +255,11 @@ pub async fn before_stop(world: &Arc<World>, call: &Arc<Call>) {
 }
 
 fn keep_recording(world: &Arc<World>, call: &Arc<Call>, recorder: crate::exotel::recordings::Recorder) {
+    if world.exotel.closing.is_cancelled() {
+        // Nobody will be there to fetch it.
+        call.truth().recording = Recording::None;
+        return;
+    }
     let key = call.fault_key();
     let never = world.faults.take("recording_never", &key).is_some();
     let late_ms =

@@ -14,6 +14,7 @@ mod error;
 pub mod flow;
 mod form;
 mod frames;
+mod handshake;
 mod leg;
 mod line;
 mod numbers;
@@ -22,6 +23,7 @@ pub mod place;
 pub mod playback;
 mod read;
 pub mod recordings;
+mod sms;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -59,6 +61,7 @@ pub struct Carrier {
     streams: AtomicUsize,
     passthrus: AtomicU64,
     recordings: recordings::Recordings,
+    messages: sms::Messages,
     http: reqwest::Client,
     base_url: OnceLock<String>,
     /// Every task that outlives its request.
@@ -104,6 +107,7 @@ impl Carrier {
             streams: AtomicUsize::new(0),
             passthrus: AtomicU64::new(0),
             recordings: recordings::Recordings::default(),
+            messages: Mutex::default(),
             http,
             base_url: OnceLock::new(),
             tasks: TaskTracker::new(),
@@ -222,6 +226,10 @@ pub fn router() -> Router<Arc<World>> {
         .route("/Numbers/{number}", get(numbers::metadata))
         .route("/IncomingPhoneNumbers.json", get(numbers::exophones))
         .route("/IncomingPhoneNumbers", get(numbers::exophones))
+        .route("/Sms/send.json", post(sms::send))
+        .route("/Sms/send", post(sms::send))
+        .route("/SMS/Messages/{message}", get(sms::details))
+        .route("/Sms/Messages/{message}", get(sms::details))
         .route("/ActiveStreams", get(numbers::active_streams))
         .fallback(account::nothing_here);
     Router::new()

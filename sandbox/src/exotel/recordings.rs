@@ -153,7 +153,6 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> anyhow::Result<usize> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,25 +1,17 @@
 //! One stream: Exotel as WebSocket client of the bot, in real time.
 //!
-//! [`open`] does the handshake, [`Session::run`] holds the stream until somebody ends it. The only
-//! `select!` is here; what is played when is decided in [`Playback`].
+//! [`Session::run`] holds an open stream until somebody ends it. The only `select!` of a stream is
+//! here; what is played when is decided in [`Playback`].
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::{HeaderValue, header::AUTHORIZATION};
 use chrono::Utc;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::json;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep_until, timeout},
-};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{
-        Message,
-        client::IntoClientRequest as _,
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
 use crate::{
@@ -28,16 +20,13 @@ use crate::{
         bot_url::BotUrl,
         call::{Call, StreamTruth, new_sid},
         frames::{self, FromBot, PAYLOAD_MAX, PAYLOAD_MIN, PAYLOAD_MULTIPLE, Writer},
+        handshake::Socket,
         leg::{Leg, LineAct},
         playback::{Playback, Played, SAMPLES_PER_MS},
     },
     world::World,
 };
 
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// The handshake must be over by then; it is tried twice.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// A bot that does not read is taken for dead after this.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 /// The carrier drops a stream this long after a burst that it could not hold.
@@ -62,44 +51,6 @@ pub enum End {
     Dropped,
     /// The sandbox is stopping.
     ShuttingDown,
-}
-
-/// Connects to the bot. The error is what Passthru is told.
-pub async fn open(world: &World, call: &Call, bot: &BotUrl) -> Result<Socket, String> {
-    let mut error = String::new();
-    for attempt in 1..=2 {
-        let connected = if world.faults.take("stream_never_opens", &call.fault_key()).is_some() {
-            Err("refused by a fault".to_owned())
-        } else {
-            handshake(bot).await
-        };
-        world.log.record(
-            "exotel",
-            "stream.handshake",
-            json!({
-                "sid": call.sid, "url": bot.url.as_str(), "attempt": attempt,
-                "dropped_parameters": bot.dropped_parameters, "error": connected.as_ref().err(),
-            }),
-        );
-        match connected {
-            Ok(socket) => return Ok(socket),
-            Err(failure) => error = failure,
-        }
-    }
-    Err(format!("3009 failed to establish ws conn {error}"))
-}
-
-async fn handshake(bot: &BotUrl) -> Result<Socket, String> {
-    let mut request = bot.url.as_str().into_client_request().map_err(|error| error.to_string())?;
-    if let Some(authorization) = &bot.authorization {
-        let value = HeaderValue::from_str(authorization).map_err(|error| error.to_string())?;
-        request.headers_mut().insert(AUTHORIZATION, value);
-    }
-    match timeout(HANDSHAKE_WITHIN, Box::pin(connect_async_with_config(request, None, true))).await {
-        Ok(Ok((socket, _response))) => Ok(socket),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_elapsed) => Err("timed out".into()),
-    }
 }
 
 /// One open stream.

@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 use super::{Settings, answer::Answer, authorize, error::Error, request::Request, stream};
 use crate::world::World;
 
+/// A longer body is logged by its length only.
+const MAX_LOGGED_BYTES: usize = 64 << 10;
+
 pub(super) async fn create(
     State(world): State<Arc<World>>,
     Extension(settings): Extension<Arc<Settings>>,
@@ -24,8 +27,10 @@ pub(super) async fn create(
 ) -> Response {
     let began = Instant::now();
     let request_id = format!("req_{:032x}", rand::rng().random::<u128>());
+    let length = body.len();
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    world.log.record("openai", "chat.asked", json!({ "request_id": request_id, "body": body }));
+    let logged = if length <= MAX_LOGGED_BYTES { &body } else { &Value::Null };
+    world.log.record("openai", "chat.asked", json!({ "request_id": request_id, "bytes": length, "body": logged }));
 
     let mut response = match answer(&world, &settings, &headers, &body, &request_id).await {
         Ok(response) => response,

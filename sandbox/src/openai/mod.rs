@@ -79,3 +79,7 @@ fn authorize(headers: &HeaderMap) -> Result<(), error::Error> {
         Some(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -51,7 +51,8 @@ impl HourRange {
     #[must_use]
     pub fn whole_hours(self) -> Option<(u32, u32)> {
         let end = if self.end > DAY { self.end - DAY } else { self.end };
-        (self.start % 60 == 0 && end % 60 == 0).then_some((u32::from(self.start / 60), u32::from(end / 60)))
+        (self.start.is_multiple_of(60) && end.is_multiple_of(60))
+            .then_some((u32::from(self.start / 60), u32::from(end / 60)))
     }
 
     fn new(start: u16, end: u16) -> Result<Self, HoursProblem> {
@@ -127,12 +128,13 @@ impl CallingHours {
             }
             for (number, [start, end]) in ranges.iter().enumerate() {
                 let time = |text: &str, field, last| {
-                    minute_of(text, last)
-                        .ok_or_else(|| error(Some(number), field, HoursProblem::NotATime(text.chars().take(20).collect())))
+                    minute_of(text, last).ok_or_else(|| {
+                        error(Some(number), field, HoursProblem::NotATime(text.chars().take(20).collect()))
+                    })
                 };
                 let (start, end) = (time(start, HoursField::Start, DAY - 1)?, time(end, HoursField::End, DAY)?);
-                let range = HourRange::new(start, end)
-                    .map_err(|problem| error(Some(number), HoursField::Range, problem))?;
+                let range =
+                    HourRange::new(start, end).map_err(|problem| error(Some(number), HoursField::Range, problem))?;
                 let days = &mut hours.days[index];
                 if days.iter().any(|other| range.start < other.end && other.start < range.end) {
                     return Err(error(Some(number), HoursField::Range, HoursProblem::Overlap));
@@ -200,7 +202,10 @@ impl Serialize for CallingHours {
         let mut map = serializer.serialize_map(None)?;
         for day in WEEK {
             if !self.on(day).is_empty() {
-                map.serialize_entry(short_name(day), &self.on(day).iter().map(|range| range.text()).collect::<Vec<_>>())?;
+                map.serialize_entry(
+                    short_name(day),
+                    &self.on(day).iter().map(|range| range.text()).collect::<Vec<_>>(),
+                )?;
             }
         }
         map.end()
@@ -298,7 +303,6 @@ impl fmt::Display for HoursError {
 impl std::error::Error for HoursError {}
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -340,8 +344,14 @@ mod tests {
             (r#"{"wed": [["10:00", "10:00"]]}"#, "wed[0] starts and ends at the same time"),
             (r#"{"wed": [["19:00", "10:00"]]}"#, "wed[0] ends before it starts"),
             (r#"{"thu": [["10:00", "14:00"], ["13:59", "18:00"]]}"#, "thu[1] overlaps another range"),
-            (r#"{"fri": [["22:00", "02:00"]], "sat": [["01:00", "03:00"]]}"#, "fri[0] end: runs over midnight into a range of sat"),
-            (r#"{"sun": [["22:00", "02:00"]], "mon": [["01:00", "03:00"]]}"#, "sun[0] end: runs over midnight into a range of mon"),
+            (
+                r#"{"fri": [["22:00", "02:00"]], "sat": [["01:00", "03:00"]]}"#,
+                "fri[0] end: runs over midnight into a range of sat",
+            ),
+            (
+                r#"{"sun": [["22:00", "02:00"]], "mon": [["01:00", "03:00"]]}"#,
+                "sun[0] end: runs over midnight into a range of mon",
+            ),
             (r#"{"someday": []}"#, "someday is not a day"),
             (r#"{"mon": [], "Monday": []}"#, "mon is given twice"),
         ] {
@@ -352,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_mistake_has_a_json_pointer() {
-        let error = CallingHours::from_days([("mon".to_owned(), vec![["10:00".to_owned(), "25:00".to_owned()]])]).unwrap_err();
+        let error =
+            CallingHours::from_days([("mon".to_owned(), vec![["10:00".to_owned(), "25:00".to_owned()]])]).unwrap_err();
         assert_eq!(error.pointer(), "/mon/0/1");
     }
 

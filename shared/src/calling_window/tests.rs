@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use chrono::Timelike;
 use proptest::prelude::*;
 
@@ -187,7 +185,10 @@ fn a_day_that_a_zone_skips_is_skipped() {
     // Samoa had no 30 December 2011, a Friday.
     let window = window(r#"{"fri": [["10:00", "19:00"]]}"#, &[], LegalEnvelope::none());
     let apia = Tz::Pacific__Apia;
-    assert_eq!(local(apia, window.next_allowed(apia, utc("2011-12-29T12:00:00-10:00")).unwrap()), "Fri 2012-01-06 10:00 +1400");
+    assert_eq!(
+        local(apia, window.next_allowed(apia, utc("2011-12-29T12:00:00-10:00")).unwrap()),
+        "Fri 2012-01-06 10:00 +1400"
+    );
 }
 
 #[test]
@@ -254,11 +255,13 @@ fn any_window() -> impl Strategy<Value = CallingWindow> {
 fn any_instant() -> impl Strategy<Value = (Tz, DateTime<Utc>)> {
     let from = utc("2000-01-01T00:00:00Z").timestamp();
     let to = utc("2037-01-01T00:00:00Z").timestamp();
-    (0..TZ_VARIANTS.len(), from..to, any::<bool>(), -86_400i64..86_400).prop_map(|(zone, second, near_change, shift)| {
-        let zone = TZ_VARIANTS[zone];
-        let change = next_offset_change(zone, second, second + 366 * 86_400).filter(|_| near_change);
-        (zone, DateTime::from_timestamp(change.map_or(second, |change| change + shift), 0).unwrap())
-    })
+    (0..TZ_VARIANTS.len(), from..to, any::<bool>(), -86_400i64..86_400).prop_map(
+        |(zone, second, near_change, shift)| {
+            let zone = TZ_VARIANTS[zone];
+            let change = next_offset_change(zone, second, second + 366 * 86_400).filter(|_| near_change);
+            (zone, DateTime::from_timestamp(change.map_or(second, |change| change + shift), 0).unwrap())
+        },
+    )
 }
 
 /// What the wall clock shows, straight from the zone and the settings; knows nothing of openings.

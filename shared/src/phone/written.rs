@@ -36,7 +36,9 @@ impl Written {
                 '+' if written.digits.is_empty() && !written.international => written.international = true,
                 '+' => return Err(PhoneError::SeveralNumbers),
                 ' ' | '-' | '.' | '(' | ')' | '[' | ']' | '/' => {}
-                c if c.is_alphabetic() && written.digits.len() >= 7 && is_extension(text) => return Err(PhoneError::Extension),
+                c if c.is_alphabetic() && written.digits.len() >= 7 && is_extension(text) => {
+                    return Err(PhoneError::Extension);
+                }
                 _ => return Err(PhoneError::NotANumber),
             }
         }
@@ -106,7 +108,8 @@ fn holds_several(text: &str) -> bool {
 fn is_extension(text: &str) -> bool {
     let lower = text.to_lowercase();
     let tail = lower.trim_start_matches(|c: char| !c.is_alphabetic());
-    ["x", "ext", "extn", "extension"].contains(&tail.trim_end_matches(|c: char| !c.is_alphabetic()).trim_end_matches('.'))
+    ["x", "ext", "extn", "extension"]
+        .contains(&tail.trim_end_matches(|c: char| !c.is_alphabetic()).trim_end_matches('.'))
 }
 
 /// Marks of writing direction, joiners and byte-order marks that come along when a number is copied.

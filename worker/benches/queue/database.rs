@@ -22,7 +22,7 @@ impl BenchDb {
         let server = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let name = format!("queue_bench_{system}_{}", ulid::Ulid::generate()).to_lowercase();
         query(AssertSqlSafe(format!("create database {name}"))).execute(&server).await?;
-        let pool = PgPoolOptions::new().max_connections(16).connect_lazy_with(options.database(&name));
+        let pool = PgPoolOptions::new().max_connections(32).connect_lazy_with(options.database(&name));
         Ok(Self { name, pool, server })
     }
 

@@ -88,7 +88,10 @@ fn start(pool: &PgPool, concurrency: i32, picked_up: mpsc::UnboundedSender<u64>)
                 })
             });
             join_all(handlers).await;
-            query("update tasks set status = 'done', done_at = now() where id = any($1)").bind(ids).execute(&pool).await?;
+            query("update tasks set status = 'done', done_at = now() where id = any($1)")
+                .bind(ids)
+                .execute(&pool)
+                .await?;
         }
     })
 }
@@ -107,7 +110,8 @@ pub async fn drain(concurrency: i32, jobs: u32) -> anyhow::Result<f64> {
     }
     let (picked_up, _picked_up) = mpsc::unbounded_channel();
     let worker = start(&db.pool, concurrency, picked_up);
-    let left = async || Ok(query_scalar("select count(*) from tasks where status <> 'done'").fetch_one(&db.pool).await?);
+    let left =
+        async || Ok(query_scalar("select count(*) from tasks where status <> 'done'").fetch_one(&db.pool).await?);
     let rate = measure::until_drained(jobs, left).await?;
     worker.abort();
     db.drop().await?;

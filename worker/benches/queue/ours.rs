@@ -22,7 +22,12 @@ async fn handle<const QUEUE: usize>(job: Empty<QUEUE>, _: JobContext, picked_up:
 
 struct Running(CancellationToken, JoinHandle<Result<(), RunnerError>>);
 
-fn start(pool: &PgPool, concurrency: i32, picked_up: PickedUp, shape: impl FnOnce(Runner<PickedUp>) -> Runner<PickedUp>) -> Running {
+fn start(
+    pool: &PgPool,
+    concurrency: i32,
+    picked_up: PickedUp,
+    shape: impl FnOnce(Runner<PickedUp>) -> Runner<PickedUp>,
+) -> Running {
     let settings = queue(usize::try_from(concurrency).expect("a small number"));
     let runner = Runner::new(pool, RunnerSettings::new("bench"), picked_up).register(settings, handle::<0>);
     let runner = shape(runner);
@@ -66,8 +71,9 @@ pub async fn drain(concurrency: i32, jobs: u32) -> anyhow::Result<f64> {
     }
     let (picked_up, _picked_up) = mpsc::unbounded_channel();
     let worker = start(&db.pool, concurrency, picked_up, |runner| runner);
-    let left =
-        async || Ok(query_scalar("select count(*) from apalis.jobs where status <> 'Done'").fetch_one(&db.pool).await?);
+    let left = async || {
+        Ok(query_scalar("select count(*) from apalis.jobs where status <> 'Done'").fetch_one(&db.pool).await?)
+    };
     let rate = measure::until_drained(jobs, left).await?;
     worker.stop().await?;
     db.drop().await?;

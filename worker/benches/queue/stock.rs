@@ -39,13 +39,12 @@ fn start(
             .with_config(config.clone())
             .with_pubsub()
             .poll_with_interval(Duration::from_secs(1));
-        WorkerBuilder::new(format!("bench-{}", ulid::Ulid::generate()))
-            .backend(backend)
-            .concurrency(concurrency)
-            .build(move |job: Empty| {
+        WorkerBuilder::new(format!("bench-{}", ulid::Ulid::generate())).backend(backend).concurrency(concurrency).build(
+            move |job: Empty| {
                 let _ = picked_up.send(now_us() - job.enqueued_us);
                 std::future::ready(Ok::<(), BoxDynError>(()))
-            })
+            },
+        )
     });
     tokio::spawn(async move { Ok(monitor.run().await?) })
 }
@@ -68,8 +67,9 @@ pub async fn drain(concurrency: i32, jobs: u32) -> anyhow::Result<f64> {
     push(&db.pool, batch).await?;
     let (picked_up, _picked_up) = mpsc::unbounded_channel();
     let worker = start(&db.pool, "queue_0", usize::try_from(concurrency)?, picked_up);
-    let left =
-        async || Ok(query_scalar("select count(*) from apalis.jobs where status <> 'Done'").fetch_one(&db.pool).await?);
+    let left = async || {
+        Ok(query_scalar("select count(*) from apalis.jobs where status <> 'Done'").fetch_one(&db.pool).await?)
+    };
     let rate = measure::until_drained(jobs, left).await?;
     worker.abort();
     db.drop().await?;

@@ -56,7 +56,7 @@ impl Cells {
     }
 
     pub(super) fn is_blank(&self) -> bool {
-        self.iter().all(|cell| is_empty(cell))
+        self.iter().all(is_empty)
     }
 }
 

@@ -31,21 +31,78 @@ const NAMES: [(Field, &[&str]); 12] = [
     (
         Field::Phone,
         &[
-            "phone", "phone number", "phone no", "phone num", "mobile", "mobile number", "mobile no", "mobile num",
-            "mobile phone", "primary phone", "primary mobile", "primary number", "contact number", "contact no",
-            "contact phone", "contact mobile", "customer phone", "customer phone number", "customer mobile",
-            "customer mobile number", "customer number", "lead phone", "lead mobile", "client phone", "client mobile",
-            "cell", "cell phone", "cell number", "cellphone number", "telephone", "telephone number", "telephone no", "tel",
-            "tel no", "ph", "ph no", "mob", "mob no", "phone 1", "mobile 1", "whatsapp", "whatsapp number", "whatsapp no",
-            "phone e164", "msisdn", "number", "contact", "फोन", "फ़ोन", "फोन नंबर", "फ़ोन नंबर", "मोबाइल", "मोबाइल नंबर",
-            "मोबाइल नम्बर", "संपर्क नंबर",
+            "phone",
+            "phone number",
+            "phone no",
+            "phone num",
+            "mobile",
+            "mobile number",
+            "mobile no",
+            "mobile num",
+            "mobile phone",
+            "primary phone",
+            "primary mobile",
+            "primary number",
+            "contact number",
+            "contact no",
+            "contact phone",
+            "contact mobile",
+            "customer phone",
+            "customer phone number",
+            "customer mobile",
+            "customer mobile number",
+            "customer number",
+            "lead phone",
+            "lead mobile",
+            "client phone",
+            "client mobile",
+            "cell",
+            "cell phone",
+            "cell number",
+            "cellphone number",
+            "telephone",
+            "telephone number",
+            "telephone no",
+            "tel",
+            "tel no",
+            "ph",
+            "ph no",
+            "mob",
+            "mob no",
+            "phone 1",
+            "mobile 1",
+            "whatsapp",
+            "whatsapp number",
+            "whatsapp no",
+            "phone e164",
+            "msisdn",
+            "number",
+            "contact",
+            "फोन",
+            "फ़ोन",
+            "फोन नंबर",
+            "फ़ोन नंबर",
+            "मोबाइल",
+            "मोबाइल नंबर",
+            "मोबाइल नम्बर",
+            "संपर्क नंबर",
         ],
     ),
     (
         Field::Name,
         &[
-            "name", "full name", "customer name", "lead name", "client name", "contact name", "contact person",
-            "prospect name", "buyer name", "customer", "नाम", "पूरा नाम",
+            "name",
+            "full name",
+            "customer name",
+            "lead name",
+            "client name",
+            "contact name",
+            "contact person",
+            "prospect name",
+            "buyer name",
+            "customer",
+            "नाम",
+            "पूरा नाम",
         ],
     ),
     (Field::FirstName, &["first name", "firstname", "given name"]),
@@ -214,7 +271,6 @@ fn variable_name(header: &str, index: usize) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::super::csv::CsvRows;
     use super::*;
@@ -226,8 +282,20 @@ mod tests {
     #[test]
     fn a_phone_column_is_found_under_its_many_names() {
         for header in [
-            "phone", "Phone Number", "PHONE_NO.", "Mobile", "mobile_no", "Mobile No", "Contact Number", "WhatsApp No.",
-            "Cell", "मोबाइल नंबर", "फ़ोन", "\u{feff}phone", " phone ", "Alternate mobile (India)",
+            "phone",
+            "Phone Number",
+            "PHONE_NO.",
+            "Mobile",
+            "mobile_no",
+            "Mobile No",
+            "Contact Number",
+            "WhatsApp No.",
+            "Cell",
+            "मोबाइल नंबर",
+            "फ़ोन",
+            "\u{feff}phone",
+            " phone ",
+            "Alternate mobile (India)",
         ] {
             assert_eq!(columns(&format!("name,{header}\n")).map(|found| found.phone), Ok(1), "{header}");
         }
@@ -243,9 +311,10 @@ mod tests {
 
     #[test]
     fn known_columns_are_recognised_and_the_others_become_variables() {
-        let found =
-            columns("Customer Name,Mobile,Property Type,City,Location,Email ID,Lead Source,Tags,Site visit (date),,Timezone\n")
-                .unwrap();
+        let found = columns(
+            "Customer Name,Mobile,Property Type,City,Location,Email ID,Lead Source,Tags,Site visit (date),,Timezone\n",
+        )
+        .unwrap();
         let at = |field| found.of(field);
         assert_eq!(at(Field::Name), Some(0));
         assert_eq!(at(Field::PropertyType), Some(2));

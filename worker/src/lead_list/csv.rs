@@ -125,7 +125,9 @@ impl<'a> CsvRows<'a> {
         let limit = bytes.len().min(opened.offset + QUOTED_BYTES);
         loop {
             let from = at.offset;
-            let Some(length) = bytes[from.min(limit)..limit].iter().position(|byte| *byte == b'"') else { return false };
+            let Some(length) = bytes[from.min(limit)..limit].iter().position(|byte| *byte == b'"') else {
+                return false;
+            };
             let part = &self.text[from..from + length];
             at.line += line_breaks(part);
             at.offset += length + 1;
@@ -154,7 +156,8 @@ impl<'a> CsvRows<'a> {
     /// Excel's own line `sep=;` above the header.
     fn declared_delimiter(&self) -> Option<u8> {
         let line = self.text.lines().next()?.trim_end_matches('\r');
-        let declared = line.get(..4).filter(|word| word.eq_ignore_ascii_case("sep=")).and_then(|_| line.as_bytes().get(4));
+        let declared =
+            line.get(..4).filter(|word| word.eq_ignore_ascii_case("sep=")).and_then(|_| line.as_bytes().get(4));
         declared.copied().filter(|delimiter| DELIMITERS.contains(delimiter))
     }
 
@@ -229,10 +232,7 @@ mod tests {
 
     #[test]
     fn lines_are_counted_over_blank_lines_and_quoted_line_breaks() {
-        assert_eq!(
-            rows("a,b\r\n\r\n1,\"x\r\ny\"\r\n2,z\r\n"),
-            ["1: a|b", "2: ", "3: 1|x\r\ny", "5: 2|z"]
-        );
+        assert_eq!(rows("a,b\r\n\r\n1,\"x\r\ny\"\r\n2,z\r\n"), ["1: a|b", "2: ", "3: 1|x\r\ny", "5: 2|z"]);
         assert_eq!(rows("a,b\r1,x\r2,y"), ["1: a|b", "2: 1|x", "3: 2|y"]);
     }
 

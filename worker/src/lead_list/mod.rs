@@ -254,7 +254,13 @@ impl Iterator for LeadList<'_> {
             if let Some(first) = self.duplicate_of(&lead.phone, line) {
                 let value = self.cells.get(self.columns.phone);
                 let reason = format!("same number as line {first}");
-                return Some(Err(Rejection::new(Severity::Duplicate, line, self.columns.phone_header(), value, reason)));
+                return Some(Err(Rejection::new(
+                    Severity::Duplicate,
+                    line,
+                    self.columns.phone_header(),
+                    value,
+                    reason,
+                )));
             }
             return Some(Ok(lead));
         }

@@ -13,7 +13,20 @@ const MAX_TAGS: usize = 50;
 const MAX_TAG_CHARS: usize = 100;
 /// What programs write where there is nothing; read aloud it would be "Hello null".
 const NOTHING: [&str; 14] = [
-    "null", "none", "nil", "nan", "n/a", "na", "-", "--", "#n/a", "#ref!", "#value!", "#name?", "#div/0!", "undefined",
+    "null",
+    "none",
+    "nil",
+    "nan",
+    "n/a",
+    "na",
+    "-",
+    "--",
+    "#n/a",
+    "#ref!",
+    "#value!",
+    "#name?",
+    "#div/0!",
+    "undefined",
 ];
 
 /// One person to call.
@@ -41,7 +54,8 @@ pub struct LeadRow {
 
 pub(super) fn read(cells: &Cells, columns: &Columns, region: &str) -> Result<LeadRow, Rejection> {
     let line = cells.line();
-    let rejected = |column: &str, value: &str, reason: String| Rejection::new(Severity::Rejected, line, column, value, reason);
+    let rejected =
+        |column: &str, value: &str, reason: String| Rejection::new(Severity::Rejected, line, column, value, reason);
     let width = columns.headers.len();
     if let Some(extra) = (width..cells.len()).map(|index| cells.get(index)).find(|cell| !is_empty(cell)) {
         let reason = format!(

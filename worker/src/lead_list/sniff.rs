@@ -128,7 +128,6 @@ fn legacy_encoding(bytes: &[u8], first_foreign: usize) -> &'static Encoding {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -121,7 +119,8 @@ fn a_number_whose_first_row_was_rejected_is_no_duplicate() {
 fn a_lead_is_not_lost_for_a_bad_email_or_zone_or_a_short_row() {
     let lead = only_lead(b"phone,email,timezone,notes,more\n9876543210,ravi at home,IST,short\n");
     assert_eq!((lead.email, lead.time_zone), (None, None));
-    let warnings: Vec<String> = lead.warnings.iter().map(|w| format!("{} {}: {}", w.line, w.column, w.reason)).collect();
+    let warnings: Vec<String> =
+        lead.warnings.iter().map(|w| format!("{} {}: {}", w.line, w.column, w.reason)).collect();
     assert_eq!(
         warnings,
         [
@@ -152,8 +151,7 @@ fn a_quotation_mark_left_open_costs_one_row() {
 
 #[test]
 fn a_list_in_utf_16_with_tabs_is_read() {
-    let list: Vec<u8> =
-        "\u{feff}नाम\tफ़ोन\r\nरवि\t९८७६५४३२१०\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let list: Vec<u8> = "\u{feff}नाम\tफ़ोन\r\nरवि\t९८७६५४३२१०\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let lead = only_lead(&list);
     assert_eq!((lead.name.as_deref(), lead.phone.as_str()), (Some("रवि"), "+919876543210"));
 }
@@ -226,7 +224,8 @@ fn cells_of_a_workbook_are_read_as_people_see_them() {
     });
     let lead = only_lead(&bytes);
     assert_eq!((lead.phone.as_str(), lead.budget.as_deref()), ("+919876543210", Some("8500000.5")));
-    let variables: Vec<(&str, &str)> = lead.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: Vec<(&str, &str)> =
+        lead.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(
         variables,
         [("at", "09:30"), ("both", "2026-11-23 09:30"), ("sold", "true"), ("sum", "0.3"), ("visit", "2026-11-23")]
@@ -259,7 +258,10 @@ fn a_workbook_without_a_list_says_what_its_first_sheet_has() {
     let bytes = workbook(|workbook| {
         workbook.add_worksheet().write_row(0, 0, ["sku", "price"]).unwrap();
     });
-    assert_eq!(open(&bytes).map(|_| ()), Err(ListError::NoPhoneColumn { found: vec!["sku".to_owned(), "price".to_owned()] }));
+    assert_eq!(
+        open(&bytes).map(|_| ()),
+        Err(ListError::NoPhoneColumn { found: vec!["sku".to_owned(), "price".to_owned()] })
+    );
     let empty = workbook(|workbook| {
         workbook.add_worksheet();
     });

@@ -122,7 +122,8 @@ fn read_xlsx(bytes: &[u8], options: ListOptions<'_>) -> Result<(Sheet, Columns),
 }
 
 fn read_xls(bytes: &[u8], options: ListOptions<'_>) -> Result<(Sheet, Columns), ListError> {
-    if bytes.windows(OLE_STREAM_OF_AN_ENCRYPTED_WORKBOOK.len()).any(|part| part == OLE_STREAM_OF_AN_ENCRYPTED_WORKBOOK) {
+    if bytes.windows(OLE_STREAM_OF_AN_ENCRYPTED_WORKBOOK.len()).any(|part| part == OLE_STREAM_OF_AN_ENCRYPTED_WORKBOOK)
+    {
         return Err(ListError::Password);
     }
     let mut workbook: Xls<_> = Xls::new(Cursor::new(bytes)).map_err(|error| match error {
@@ -234,7 +235,8 @@ fn number_text(number: f64) -> String {
 fn date_text(time: &ExcelDateTime) -> String {
     let (year, month, day, hour, minute, second, _) = time.to_ymd_hms_milli();
     let date = format!("{year:04}-{month:02}-{day:02}");
-    let clock = if second == 0 { format!("{hour:02}:{minute:02}") } else { format!("{hour:02}:{minute:02}:{second:02}") };
+    let clock =
+        if second == 0 { format!("{hour:02}:{minute:02}") } else { format!("{hour:02}:{minute:02}:{second:02}") };
     match () {
         () if time.is_duration() || (0.0..1.0).contains(&time.as_f64()) => clock,
         () if (hour, minute, second) == (0, 0, 0) => date,

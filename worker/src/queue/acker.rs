@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +31,24 @@ pub(super) async fn run(hub: Arc<Hub>, mut acks: mpsc::UnboundedReceiver<Ack>, c
             () = sleep(pause), if !batch.is_empty() => {}
             () = closing.cancelled(), if batch.is_empty() => return,
         }
+        gather(&mut acks, &mut batch).await;
         if let Err(error) = write(&hub, &mut batch).await {
             tracing::warn!(error = chain(&error), jobs = batch.len(), "acknowledgements wait for the database");
             sleep(pause).await;
         }
         pause = if batch.is_empty() { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+    }
+}
+
+/// Short jobs end in bursts: what is about to arrive goes with what is here.
+async fn gather(acks: &mut mpsc::UnboundedReceiver<Ack>, batch: &mut Vec<Ack>) {
+    let mut before = 0;
+    while before < batch.len() && batch.len() < BATCH {
+        before = batch.len();
+        yield_now().await;
+        while let Ok(ack) = acks.try_recv() {
+            batch.push(ack);
+        }
     }
 }
 

@@ -74,9 +74,17 @@ fn millis(duration: Duration) -> u64 {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Done,
-    Snoozed { delay: Duration, reason: String },
-    Retried { delay: Duration, error: String },
-    Dead { error: String },
+    Snoozed {
+        delay: Duration,
+        reason: String,
+    },
+    Retried {
+        delay: Duration,
+        error: String,
+    },
+    Dead {
+        error: String,
+    },
     /// Our own shutdown cut the handler off; not its fault, so that no try is used up.
     Interrupted,
     /// It never started.

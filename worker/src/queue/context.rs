@@ -71,4 +71,3 @@ impl<Args: Sync> FromRequest<Task<Args>> for JobContext {
         task.ctx().data().get_checked::<Self>().cloned()
     }
 }
-

@@ -27,9 +27,15 @@ impl Database {
     /// Connects, lazily, to where `pool` connects to.
     pub fn beside(pool: &PgPool, statement_timeout: Duration) -> Self {
         let statement_timeout_ms = statement_timeout.as_millis().to_string();
-        let options = (*pool.connect_options())
-            .clone()
-            .options([("statement_timeout", statement_timeout_ms.as_str()), ("idle_in_transaction_session_timeout", "10000")]);
+        let options = (*pool.connect_options()).clone().options([
+            ("statement_timeout", statement_timeout_ms.as_str()),
+            ("idle_in_transaction_session_timeout", "10000"),
+            // Every statement of the queue finds its rows by an index. A plan that was cached while the table was empty
+            // must not go on reading all of it when it is large.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+        ]);
         let limit = statement_timeout + NETWORK_MARGIN;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)

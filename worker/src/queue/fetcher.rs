@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::chain;
@@ -13,6 +14,10 @@ use super::sql;
 /// Claims that may wait for their acknowledgement before no more are made: with a database that answers claims but
 /// refuses acknowledgements, finished jobs would otherwise pile up in memory.
 const MAX_UNSETTLED: usize = 2_000;
+
+/// While other jobs of its queue run, a freed slot waits this long for company before it is filled: short jobs end in
+/// bursts, and one statement for a hundred of them costs little more than for one.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// After a failed claim; the poll interval follows, so that an outage is not a storm of attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +51,7 @@ async fn claim_until_stopped(hub: &Hub) {
             }
             continue;
         }
+        let wanted = linger(hub, wanted).await;
         match claim(hub, &wanted).await {
             Ok(()) => pause = FIRST_PAUSE,
             Err(error) => {
@@ -72,6 +78,29 @@ fn wanted(hub: &Hub) -> Vec<(Arc<Lane>, usize)> {
         .map(|lane| (lane.clone(), lane.free_slots()))
         .filter(|(_, free)| *free > 0)
         .collect()
+}
+
+/// Lets handlers that are about to end do so, unless a queue stands still.
+async fn linger(hub: &Hub, mut wanted: Vec<(Arc<Lane>, usize)>) -> Vec<(Arc<Lane>, usize)> {
+    let mut free = 0;
+    while !stands_still(&wanted) && free < total(&wanted) {
+        free = total(&wanted);
+        yield_now().await;
+        wanted = self::wanted(hub);
+    }
+    if !stands_still(&wanted) {
+        sleep(LINGER).await;
+        wanted = self::wanted(hub);
+    }
+    wanted
+}
+
+fn stands_still(wanted: &[(Arc<Lane>, usize)]) -> bool {
+    wanted.iter().any(|(lane, free)| *free == lane.settings.concurrency)
+}
+
+fn total(wanted: &[(Arc<Lane>, usize)]) -> usize {
+    wanted.iter().map(|(_, free)| free).sum()
 }
 
 async fn claim(hub: &Hub, wanted: &[(Arc<Lane>, usize)]) -> sqlx::Result<()> {

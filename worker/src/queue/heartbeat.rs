@@ -75,7 +75,10 @@ async fn reap(hub: &Hub, queues: &[String]) -> sqlx::Result<()> {
     let reaped = hub.db.bounded(async |db| sql::reap(&mut **db, queues, lease).await).await?;
     for job in &reaped {
         tracing::warn!(
-            job_id = job.job_id, queue = job.queue, attempt = job.attempt, dead = job.dead,
+            job_id = job.job_id,
+            queue = job.queue,
+            attempt = job.attempt,
+            dead = job.dead,
             "took over a job whose worker stopped renewing its lease",
         );
         metrics::counter!("jobs_rescued_total", "queue" => job.queue.clone()).increment(1);

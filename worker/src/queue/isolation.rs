@@ -78,11 +78,7 @@ where
     }
 }
 
-async fn run(
-    claim: Arc<Claim>,
-    work: impl Future<Output = Result<(), BoxDynError>>,
-    interrupting: CancellationToken,
-) {
+async fn run(claim: Arc<Claim>, work: impl Future<Output = Result<(), BoxDynError>>, interrupting: CancellationToken) {
     claim.start();
     let limit = claim.lane.settings.timeout;
     let guarded = timeout(limit, AssertUnwindSafe(work).catch_unwind());
@@ -137,7 +133,9 @@ fn report(claim: &Claim, outcome: Outcome) {
             tracing::warn!(took_ms, delay_secs = delay.as_secs_f64(), error, "the job failed and will be retried");
         }
         Outcome::Dead { error } => tracing::error!(took_ms, error, "the job is a dead letter"),
-        Outcome::Interrupted | Outcome::HandedBack => tracing::warn!(took_ms, "the job was interrupted by the shutdown"),
+        Outcome::Interrupted | Outcome::HandedBack => {
+            tracing::warn!(took_ms, "the job was interrupted by the shutdown")
+        }
     }
     metrics::histogram!("job_duration_seconds", "queue" => claim.lane.queue, "outcome" => outcome.name())
         .record(took.as_secs_f64());

@@ -134,12 +134,7 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn spawn(
-        hub: &Arc<Hub>,
-        acks: mpsc::UnboundedReceiver<Ack>,
-        monitor: Monitor,
-        schedules: Vec<Schedule>,
-    ) -> Self {
+    fn spawn(hub: &Arc<Hub>, acks: mpsc::UnboundedReceiver<Ack>, monitor: Monitor, schedules: Vec<Schedule>) -> Self {
         let mut tasks = Self {
             workers: JoinSet::new(),
             intake: JoinSet::new(),

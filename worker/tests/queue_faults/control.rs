@@ -32,7 +32,11 @@ async fn a_canceled_job_never_starts_or_is_told_to_stop_and_is_not_retried() {
     let world = World::new(&db.pool);
     enqueue(&db.pool, &probe("running", Act::WaitForCancel)).await.unwrap();
     // A heartbeat far away: the cancellation itself has to wake it.
-    let worker = start_probes(&world, RunnerSettings { heartbeat: 10 * SECOND, lease: 60 * SECOND, ..quick("worker") }, queue(1));
+    let worker = start_probes(
+        &world,
+        RunnerSettings { heartbeat: 10 * SECOND, lease: 60 * SECOND, ..quick("worker") },
+        queue(1),
+    );
     eventually(SOON, 1, async || db.runs().await).await;
     enqueue(&db.pool, &probe("waiting", Act::Finish)).await.unwrap();
     assert_eq!(cancel(&db.pool, &db.job_id("waiting").await).await.unwrap(), Canceled::Before);

@@ -33,12 +33,19 @@ impl TestDb {
         let pool = PgPoolOptions::new().max_connections(20).connect_lazy_with(server.clone().database(&name));
         apalis_postgres::PostgresStorage::setup(&pool).await.unwrap();
         sqlx::raw_sql(MIGRATION).execute(&pool).await.unwrap();
-        query("create table runs (id bigserial primary key, job text not null, pid int not null)").execute(&pool).await.unwrap();
+        query("create table runs (id bigserial primary key, job text not null, pid int not null)")
+            .execute(&pool)
+            .await
+            .unwrap();
         Self { name, pool, server }
     }
 
     pub async fn status(&self, key: &str) -> String {
-        query_scalar("select status from apalis.jobs where idempotency_key = $1").bind(key).fetch_one(&self.pool).await.unwrap()
+        query_scalar("select status from apalis.jobs where idempotency_key = $1")
+            .bind(key)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     /// Status, attempts, and seconds until it runs.
@@ -51,11 +58,19 @@ impl TestDb {
     }
 
     pub async fn job_id(&self, key: &str) -> String {
-        query_scalar("select id from apalis.jobs where idempotency_key = $1").bind(key).fetch_one(&self.pool).await.unwrap()
+        query_scalar("select id from apalis.jobs where idempotency_key = $1")
+            .bind(key)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     pub async fn count(&self, status: &str) -> i64 {
-        query_scalar("select count(*) from apalis.jobs where status = $1").bind(status).fetch_one(&self.pool).await.unwrap()
+        query_scalar("select count(*) from apalis.jobs where status = $1")
+            .bind(status)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
     }
 
     pub async fn runs(&self) -> i64 {
@@ -72,7 +87,11 @@ impl TestDb {
 
     /// The outcomes and error texts of a job's tries, oldest first.
     pub async fn history(&self, key: &str) -> Vec<(String, Option<String>)> {
-        query_as("select outcome, error from job_attempts where key = $1 order by id").bind(key).fetch_all(&self.pool).await.unwrap()
+        query_as("select outcome, error from job_attempts where key = $1 order by id")
+            .bind(key)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
     }
 }
 
@@ -83,7 +102,10 @@ impl Drop for TestDb {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let mut connection = server.connect().await.unwrap();
-                query(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut connection).await.unwrap();
+                query(AssertSqlSafe(format!("drop database {name} with (force)")))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
             });
         });
         let _ = dropping.join();

@@ -86,7 +86,9 @@ async fn a_later_nudge_never_pushes_an_earlier_run_back() {
     let db = TestDb::create().await;
     let job = probe("tick", Act::Finish);
     let minute = 60 * SECOND;
-    for (delay, runs_in) in [(10 * minute, 600.0), (minute, 60.0), (5 * minute, 60.0), (Duration::ZERO, 0.0), (minute, 0.0)] {
+    for (delay, runs_in) in
+        [(10 * minute, 600.0), (minute, 60.0), (5 * minute, 60.0), (Duration::ZERO, 0.0), (minute, 0.0)]
+    {
         nudge_in(&db.pool, &job, delay).await.unwrap();
         let seen = db.job("tick").await.2;
         assert!((seen - runs_in).abs() < 5.0, "runs in {seen} s instead of {runs_in} s");

@@ -16,8 +16,11 @@ async fn errors_panics_and_timeouts_wait_for_a_persisted_backoff() {
     enqueue(&db.pool, &probe("panics", Act::Panic)).await.unwrap();
     enqueue(&db.pool, &probe("hangs", Act::Sleep { ms: 60_000 })).await.unwrap();
     let queue = queue(3);
-    let worker =
-        start_probes(&world, quick("worker"), worker::queue::QueueSettings { timeout: Duration::from_millis(500), ..queue });
+    let worker = start_probes(
+        &world,
+        quick("worker"),
+        worker::queue::QueueSettings { timeout: Duration::from_millis(500), ..queue },
+    );
     eventually(SOON, 3, async || db.count("Failed").await).await;
     for (key, message) in [
         ("fails", "symptom: cause"),
@@ -75,7 +78,9 @@ async fn a_discarded_job_is_a_dead_letter_at_once() {
 async fn a_payload_nobody_can_read_is_a_dead_letter_and_holds_nobody_up() {
     let db = TestDb::create().await;
     let world = World::new(&db.pool);
-    for (key, payload) in [("garbage", "not json"), ("stranger", r#"{"v":1,"data":{"x":1}}"#), ("future", r#"{"v":9,"data":{}}"#)] {
+    for (key, payload) in
+        [("garbage", "not json"), ("stranger", r#"{"v":1,"data":{"x":1}}"#), ("future", r#"{"v":9,"data":{}}"#)]
+    {
         query(
             "insert into apalis.jobs (id, job_type, job, max_attempts, priority, metadata, idempotency_key)
              values ($1, 'probe', $2, 3, 9, '', $3)",

@@ -81,7 +81,10 @@ async fn a_job_that_lost_its_lease_knows_it_and_cannot_be_acknowledged() {
     let worker = start_probes(&world, quick("victim"), queue(1));
     eventually(SOON, 1, async || db.runs().await).await;
     // What a rescue by another worker leaves behind.
-    query("update apalis.jobs set lock_by = null, attempts = attempts + 1, lock_at = now()").execute(&db.pool).await.unwrap();
+    query("update apalis.jobs set lock_by = null, attempts = attempts + 1, lock_at = now()")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     tokio::time::sleep(SECOND).await;
     world.gate.add_permits(1);
     eventually(SOON, vec![false], async || world.kept_lease.lock().unwrap().clone()).await;

@@ -23,12 +23,16 @@ pub struct Probe {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Act {
     Finish,
-    Sleep { ms: u64 },
+    Sleep {
+        ms: u64,
+    },
     /// Until the test opens the gate.
     WaitAtGate,
     Fail,
     Panic,
-    Snooze { secs: u64 },
+    Snooze {
+        secs: u64,
+    },
     Discard,
     /// Until it is canceled, then asks for a retry.
     WaitForCancel,

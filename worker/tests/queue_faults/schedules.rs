@@ -38,7 +38,10 @@ async fn after_a_pause_as_many_missed_ticks_run_as_the_schedule_catches_up() {
     let world = World::new(&db.pool);
     let hour = 3_600 * SECOND;
     // All workers were away for ten hours.
-    query("insert into schedules values ('tick', date_trunc('hour', now()) - interval '10 hours')").execute(&db.pool).await.unwrap();
+    query("insert into schedules values ('tick', date_trunc('hour', now()) - interval '10 hours')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let (first, second) = (start_scheduled(&world, hour, 3), start_scheduled(&world, hour, 3));
     eventually(SOON, 3, async || db.count("Done").await).await;
     first.stop().await.unwrap();

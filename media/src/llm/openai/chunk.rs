@@ -236,7 +236,9 @@ mod tests {
         for (a, b) in r#"{"f":"b"}"#.chars().zip(r#"{"r":"x"}"#.chars()) {
             let piece = |index, c: char| {
                 let c = serde_json::to_string(&c).unwrap();
-                format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{index},"function":{{"arguments":{c}}}}}]}}}}]}}"#)
+                format!(
+                    r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{index},"function":{{"arguments":{c}}}}}]}}}}]}}"#
+                )
             };
             chunks.push(piece(1, b));
             chunks.push(piece(0, a));
@@ -260,7 +262,8 @@ mod tests {
 
     #[test]
     fn an_error_object_ends_the_answer_by_its_code() {
-        let error = assemble(&[ROLE, r#"{"error":{"message":"you said ...","type":"server_error","code":null}}"#]).unwrap_err();
+        let error =
+            assemble(&[ROLE, r#"{"error":{"message":"you said ...","type":"server_error","code":null}}"#]).unwrap_err();
         assert!(matches!(error, ProviderError::Cut { cause } if cause == "server_error"));
     }
 
@@ -277,6 +280,8 @@ mod tests {
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
         ]);
         assert_eq!(refused.unwrap(), [LlmPiece::Done { finish: LlmFinish::Refused, usage: None }]);
-        assert!(assemble(&[r#"{"choices":[{"delta":{"tool_calls":[{"index":99,"function":{"name":"x"}}]}}]}"#]).is_err());
+        assert!(
+            assemble(&[r#"{"choices":[{"delta":{"tool_calls":[{"index":99,"function":{"name":"x"}}]}}]}"#]).is_err()
+        );
     }
 }

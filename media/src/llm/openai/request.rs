@@ -89,8 +89,12 @@ mod tests {
                 Message::Tool { call_id: "call_1".into(), content: "ok".into() },
                 Message::Assistant { text: "bye".into(), tool_calls: vec![] },
             ],
-            tools: [ToolSpec { name: "end_call".into(), description: "d".into(), parameters: json!({"type": "object"}) }]
-                .into(),
+            tools: [ToolSpec {
+                name: "end_call".into(),
+                description: "d".into(),
+                parameters: json!({"type": "object"}),
+            }]
+            .into(),
             cache_key: "agent-42".into(),
         };
         let body: Value = serde_json::from_slice(&body(&request, "gpt-6-luna")).unwrap();

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Message as Frame, Utf8Bytes};
 
 use super::{
-    Run, SttControl, SttEvent, time_of,
+    Run, SttControl, SttEvent,
     message::{self, Message, Results},
+    time_of,
 };
 use crate::{
     carrier::SAMPLES_PER_MS,

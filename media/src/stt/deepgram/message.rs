@@ -140,18 +140,25 @@ mod tests {
             parse(r#"{"type":"UtteranceEnd","channel":[0,1],"last_word_end":2.395}"#).unwrap(),
             Message::UtteranceEnd(2.395)
         );
-        assert_eq!(parse(r#"{"type":"Metadata","request_id":"r","duration":12.3,"channels":1}"#).unwrap(), Message::Metadata);
+        assert_eq!(
+            parse(r#"{"type":"Metadata","request_id":"r","duration":12.3,"channels":1}"#).unwrap(),
+            Message::Metadata
+        );
         assert_eq!(
             parse(r#"{"type":"Error","variant":"SchemaError","description":"d","message":"m"}"#).unwrap(),
             Message::Error { variant: "SchemaError".into() }
         );
-        assert_eq!(parse(r#"{"type":"ConfigureSuccess","request_id":"r","keyterms":["a"]}"#).unwrap(), Message::Unknown);
+        assert_eq!(
+            parse(r#"{"type":"ConfigureSuccess","request_id":"r","keyterms":["a"]}"#).unwrap(),
+            Message::Unknown
+        );
     }
 
     #[test]
     fn a_result_without_alternatives_is_an_empty_one() {
         let Message::Results(results) =
-            parse(r#"{"type":"Results","start":1.0,"duration":1.0,"is_final":true,"channel":{"alternatives":[]}}"#).unwrap()
+            parse(r#"{"type":"Results","start":1.0,"duration":1.0,"is_final":true,"channel":{"alternatives":[]}}"#)
+                .unwrap()
         else {
             panic!("not results")
         };

@@ -1,0 +1,272 @@
+//! The client against a small server that speaks the wire: what is sent is checked as bytes and JSON.
+
+use std::net::SocketAddr;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{ErrorResponse, Request, Response},
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use super::*;
+
+type Peer = WebSocketStream<TcpStream>;
+
+/// Nothing in these tests takes longer, unless it hangs.
+const BOUND: Duration = Duration::from_secs(5);
+
+struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Server {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        Self { listener, addr }
+    }
+
+    /// Accepts a connection and gives the path it asked for.
+    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+    async fn accept(&self) -> (Peer, String) {
+        let (stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
+        let mut asked = String::new();
+        let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            asked = request.uri().to_string();
+            assert_eq!(request.headers()["authorization"], "Token k");
+            Ok(response)
+        };
+        let peer = accept_hdr_async(stream, note).await.unwrap();
+        (peer, asked)
+    }
+
+    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+    async fn refuse(&self, status: u16, body: &str) {
+        let (stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
+        let refuse = |_: &Request, _: Response| -> Result<Response, ErrorResponse> {
+            Err(http::Response::builder().status(status).body(Some(body.to_owned())).unwrap())
+        };
+        accept_hdr_async(stream, refuse).await.unwrap_err();
+    }
+
+    fn client(&self, timing: Timing) -> Deepgram {
+        let url = format!("ws://{}", self.addr).parse().unwrap();
+        Deepgram::new(Connect::new().unwrap(), url, &"k".into()).with_timing(timing)
+    }
+}
+
+fn quick() -> Timing {
+    Timing { backoff: vec![Duration::from_millis(10); 3], close: Duration::from_millis(300), ..Timing::default() }
+}
+
+struct Call {
+    handle: SttHandle,
+    events: mpsc::Receiver<SttEvent>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn call(client: &Deepgram) -> Call {
+    let (outbox, events) = mpsc::channel(64);
+    let (handle, run) = client.transcribe(&Options::default(), outbox);
+    Call { handle, events, task: tokio::spawn(run) }
+}
+
+impl Call {
+    async fn event(&mut self) -> SttEvent {
+        timeout(BOUND, self.events.recv()).await.unwrap().unwrap()
+    }
+}
+
+async fn frame(peer: &mut Peer) -> Message {
+    timeout(BOUND, peer.next()).await.unwrap().unwrap().unwrap()
+}
+
+/// The next `samples` samples of audio.
+async fn audio(peer: &mut Peer, samples: usize) -> Vec<i16> {
+    let mut heard = Vec::new();
+    while heard.len() < samples {
+        if let Message::Binary(bytes) = frame(peer).await {
+            assert!(!bytes.is_empty(), "an empty frame would end the stream");
+            assert!(bytes.len() <= 250 * 16, "at most 250 ms");
+            heard.extend(bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)));
+        }
+    }
+    heard
+}
+
+async fn text(peer: &mut Peer) -> Value {
+    loop {
+        if let Message::Text(text) = frame(peer).await {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+async fn say(peer: &mut Peer, message: Value) {
+    peer.send(Message::text(message.to_string())).await.unwrap();
+}
+
+fn results(start: f64, duration: f64, transcript: &str, is_final: bool) -> Value {
+    json!({"type": "Results", "start": start, "duration": duration, "is_final": is_final, "speech_final": is_final,
+        "channel": {"alternatives": [{"transcript": transcript, "confidence": 0.9}]}})
+}
+
+#[test]
+fn the_address_declares_raw_audio_and_repeats_key_terms() {
+    let options = Options { keyterms: vec!["Whitefield".into(), "two BHK".into()], ..Options::default() };
+    let url = listen_url(&"https://api.in.deepgram.com".parse().unwrap(), &options);
+    assert_eq!((url.scheme(), url.host_str(), url.path()), ("wss", Some("api.in.deepgram.com"), "/v1/listen"));
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    for pair in [
+        ("encoding", "linear16"),
+        ("sample_rate", "8000"),
+        ("interim_results", "true"),
+        ("keyterm", "Whitefield"),
+        ("keyterm", "two BHK"),
+    ] {
+        assert!(pairs.contains(&(pair.0.into(), pair.1.into())), "{pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn audio_goes_out_as_it_comes_and_transcripts_come_back() {
+    let server = Server::new().await;
+    let mut call = call(&server.client(quick()));
+    let (mut peer, asked) = server.accept().await;
+    assert!(asked.starts_with("/v1/listen?model=nova-3&"), "{asked}");
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+
+    call.handle.audio.push(&[7; 800]);
+    assert_eq!(audio(&mut peer, 800).await, [7; 800]);
+    say(&mut peer, json!({"type": "SpeechStarted", "channel": [0, 1], "timestamp": 0.05})).await;
+    say(&mut peer, results(0.0, 0.1, "who is", false)).await;
+    say(&mut peer, results(0.0, 0.1, "", false)).await;
+    say(&mut peer, json!({"type": "SomethingNew"})).await;
+    say(&mut peer, results(0.0, 0.1, "who is this", true)).await;
+    assert!(matches!(call.event().await, SttEvent::SpeechStarted { at } if at.as_millis() == 50));
+    assert!(matches!(call.event().await, SttEvent::Interim { text, .. } if text == "who is"));
+    let SttEvent::Final(transcript) = call.event().await else { panic!("not final") };
+    assert_eq!((&*transcript.text, transcript.speech_final, transcript.end.as_millis()), ("who is this", true, 100));
+
+    call.handle.control.send(SttControl::Finalize).await.unwrap();
+    assert_eq!(text(&mut peer).await, json!({"type": "Finalize"}));
+    drop(call.handle);
+    assert_eq!(text(&mut peer).await, json!({"type": "CloseStream"}));
+    say(&mut peer, results(0.1, 0.1, "bye", true)).await;
+    assert!(matches!(call.events.recv().await, Some(SttEvent::Final(t)) if t.text == "bye"));
+    peer.close(None).await.unwrap();
+    timeout(BOUND, call.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn finalize_never_overtakes_audio_that_was_heard_before_it() {
+    let server = Server::new().await;
+    let call = call(&server.client(quick()));
+    let (mut peer, _) = server.accept().await;
+    call.handle.audio.push(&[1; 1_600]);
+    call.handle.control.send(SttControl::Finalize).await.unwrap();
+    let mut heard = 0;
+    loop {
+        match frame(&mut peer).await {
+            Message::Binary(bytes) => heard += bytes.len() / 2,
+            Message::Text(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(heard, 1_600);
+}
+
+#[tokio::test]
+async fn silence_is_bridged_with_keep_alives() {
+    let server = Server::new().await;
+    let call = call(&server.client(Timing { keep_alive: Duration::from_millis(50), ..quick() }));
+    let (mut peer, _) = server.accept().await;
+    call.handle.audio.push(&[1; 160]);
+    audio(&mut peer, 160).await;
+    for _ in 0..3 {
+        assert_eq!(text(&mut peer).await, json!({"type": "KeepAlive"}));
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_replays_what_no_final_has_covered_and_keeps_the_calls_time() {
+    let server = Server::new().await;
+    let mut call = call(&server.client(quick()));
+    let (mut peer, _) = server.accept().await;
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+    let sound: Vec<i16> = (0..2_400).collect();
+    call.handle.audio.push(&sound);
+    audio(&mut peer, 2_400).await;
+    // The first 100 ms are settled; the last 200 ms are not.
+    say(&mut peer, results(0.0, 0.1, "yes", true)).await;
+    assert!(matches!(call.event().await, SttEvent::Final(_)));
+    let close = CloseFrame { code: CloseCode::Error, reason: "NET-0000".into() };
+    peer.close(Some(close)).await.unwrap();
+    assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: 1 }));
+
+    let (mut peer, _) = server.accept().await;
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+    call.handle.audio.push(&[-1; 800]);
+    let heard = audio(&mut peer, 2_400).await;
+    assert_eq!(heard[..1_600], sound[800..]);
+    assert_eq!(heard[1_600..], [-1; 800]);
+    // The provider counts from zero again.
+    say(&mut peer, results(0.0, 0.25, "go on", true)).await;
+    let SttEvent::Final(transcript) = call.event().await else { panic!("not final") };
+    assert_eq!((transcript.start.as_millis(), transcript.end.as_millis()), (100, 350));
+}
+
+#[tokio::test]
+async fn a_replay_keeps_to_the_providers_rate() {
+    let server = Server::new().await;
+    let call = call(&server.client(quick()));
+    let (mut peer, _) = server.accept().await;
+    // Everything the queue holds: two seconds at once.
+    call.handle.audio.push(&[1; 16_000]);
+    let began = Instant::now();
+    audio(&mut peer, 16_000).await;
+    // 500 ms may go at once, and the last frame of 100 ms leaves as soon as it may; the rest takes 1/1.25 of its length.
+    assert!(began.elapsed() >= Duration::from_millis(1_050), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_dead_socket_is_noticed_by_its_silence() {
+    let server = Server::new().await;
+    let mut call = call(&server.client(Timing { silence: Duration::from_millis(50), ..quick() }));
+    // Accepted, and then never read from again: no pong.
+    let (_peer, _) = server.accept().await;
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+    assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: 1 }));
+}
+
+#[tokio::test]
+async fn reconnecting_is_bounded() {
+    let server = Server::new().await;
+    let mut call = call(&server.client(quick()));
+    for attempt in 1..=3 {
+        server.refuse(503, r#"{"error_code":"Service Unavailable"}"#).await;
+        assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: a } if a == attempt));
+    }
+    server.refuse(429, r#"{"err_code":"TOO_MANY_REQUESTS"}"#).await;
+    assert!(matches!(call.event().await, SttEvent::Lost(ProviderError::RateLimited { .. })));
+    timeout(BOUND, call.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_bad_key_is_not_tried_again() {
+    let server = Server::new().await;
+    let mut call = call(&server.client(quick()));
+    server.refuse(401, r#"{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials."}"#).await;
+    assert!(matches!(call.event().await, SttEvent::Lost(ProviderError::Rejected { code }) if code == "INVALID_AUTH"));
+}

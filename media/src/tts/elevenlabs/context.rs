@@ -135,7 +135,9 @@ impl Context {
         for (c, ms) in alignment.chars {
             let at = (ms as usize * SAMPLES_PER_MS).min(samples.len());
             // The clause before is over: what follows belongs to the next one.
-            while self.clauses.front().is_some_and(|clause| clause.spoken >= clause.text.len()) && self.clauses.len() > 1 {
+            while self.clauses.front().is_some_and(|clause| clause.spoken >= clause.text.len())
+                && self.clauses.len() > 1
+            {
                 if c.is_whitespace() {
                     break;
                 }

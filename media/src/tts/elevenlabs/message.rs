@@ -69,9 +69,10 @@ impl From<WireAlignment> for Alignment {
 
 pub(super) fn parse(text: &str) -> Result<Message<'_>, serde_json::Error> {
     let wire: Wire<'_> = serde_json::from_str(text)?;
-    let error = wire.error.filter(|error| !error.is_null()).map(|_| {
-        crate::provider::error_code(text.as_bytes()).unwrap_or_else(|| "error".to_owned())
-    });
+    let error = wire
+        .error
+        .filter(|error| !error.is_null())
+        .map(|_| crate::provider::error_code(text.as_bytes()).unwrap_or_else(|| "error".to_owned()));
     Ok(Message {
         context: wire.context_camel.or(wire.context_id).map(|Text(id)| id),
         audio: wire.audio.map(|Text(audio)| audio).filter(|audio| !audio.is_empty()),
@@ -107,7 +108,8 @@ mod tests {
     fn the_end_of_a_context_and_a_complaint_are_told_apart() {
         let end = parse(r#"{"isFinal":true,"contextId":"c1"}"#).unwrap();
         assert!(end.is_final && end.audio.is_none() && end.error.is_none());
-        let complaint = parse(r#"{"error":"quota_exceeded","message":"This request exceeds your quota.","code":1008}"#).unwrap();
+        let complaint =
+            parse(r#"{"error":"quota_exceeded","message":"This request exceeds your quota.","code":1008}"#).unwrap();
         assert_eq!(complaint.error.as_deref(), Some("quota_exceeded"));
         let sentence = parse(r#"{"error":"you said hello","message":"m","code":1008}"#).unwrap();
         assert_eq!(sentence.error.as_deref(), Some("error"));

@@ -389,10 +389,7 @@ impl Run {
 
     // ---- from the provider ------------------------------------------------------------------------------------------
 
-    async fn heard(
-        &mut self,
-        frame: Option<Result<Frame, tokio_tungstenite::tungstenite::Error>>,
-    ) -> Result<(), Gone> {
+    async fn heard(&mut self, frame: Option<Result<Frame, tokio_tungstenite::tungstenite::Error>>) -> Result<(), Gone> {
         match frame {
             Some(Ok(Frame::Text(text))) => match message::parse(&text) {
                 Ok(message) => self.message(message).await,
@@ -437,7 +434,9 @@ impl Run {
             let Ok(samples) = context.decode(audio) else { return self.unreadable().await };
             self.failures = 0;
             let (phrases, voice) = (&self.client.phrases, &self.voice);
-            let keep = |done: Completed| phrases.put(PhraseKey { voice: Arc::clone(voice), text: done.text.into() }, done.samples);
+            let keep = |done: Completed| {
+                phrases.put(PhraseKey { voice: Arc::clone(voice), text: done.text.into() }, done.samples)
+            };
             let stretches = context.attribute(&samples, message.alignment, keep);
             let received_at = context.active_at;
             let mut first = context.asked_at.take().map(|asked_at| FirstSound { asked_at, received_at });
@@ -590,9 +589,11 @@ fn complaint(code: String) -> ProviderError {
         "too_many_concurrent_requests" | "system_busy" | "rate_limit_exceeded" => {
             ProviderError::RateLimited { retry_after: None }
         }
-        "quota_exceeded" | "invalid_api_key" | "voice_not_found" | "only_for_creator" | "max_character_limit_exceeded" => {
-            ProviderError::Rejected { code }
-        }
+        "quota_exceeded"
+        | "invalid_api_key"
+        | "voice_not_found"
+        | "only_for_creator"
+        | "max_character_limit_exceeded" => ProviderError::Rejected { code },
         _ => ProviderError::Cut { cause: code },
     }
 }

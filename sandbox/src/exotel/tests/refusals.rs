@@ -115,3 +115,23 @@ async fn only_loopback_is_served() {
     let settings = Settings { host: [0, 0, 0, 0].into(), port: 0, ..Settings::default() };
     assert!(serve(settings).await.is_err());
 }
+
+#[tokio::test]
+async fn a_message_needs_its_registration_and_is_then_delivered() {
+    let carrier = configured().await;
+    let send = async |entity: &str| {
+        let fields = [("From", "EXOTEL"), ("To", PHONE), ("Body", "Site visit on Saturday"), ("DltEntityId", entity)];
+        let request = carrier.http.post(carrier.url("Sms/send.json"));
+        request.basic_auth("sandbox-key", Some("sandbox-token")).form(&fields).send().await.unwrap()
+    };
+    assert_eq!(send("").await.status(), StatusCode::BAD_REQUEST);
+    let taken: Value = send("1101").await.json().await.unwrap();
+    assert_eq!(taken["SMSMessage"]["Status"], "queued");
+    let url = carrier.url(&format!("SMS/Messages/{}.json", taken["SMSMessage"]["Sid"].as_str().unwrap()));
+    eventually("delivery", async || {
+        let request = carrier.http.get(&url).basic_auth("sandbox-key", Some("sandbox-token"));
+        let message: Value = request.send().await.unwrap().json().await.unwrap();
+        (message["SMSMessage"]["Status"] == "sent").then_some(())
+    })
+    .await;
+}

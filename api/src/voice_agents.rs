@@ -1,0 +1,200 @@
+//! Voice agents: the personas that speak. An edit makes a new version; calls under way keep theirs.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::id::VoiceAgentId;
+use shared::voice_agent::{self, VoiceAgent, VoiceAgentSettings};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::Caller;
+use crate::error::{ApiError, Problem};
+use crate::extract::{Fields, Path, Query};
+use crate::page::{Window, list_of};
+use crate::state::App;
+
+const MAX_NAME_CHARS: usize = 200;
+/// Of one text of the settings: a prompt of more is not read out by any model in time.
+const MAX_TEXT_CHARS: usize = 8_000;
+const MAX_KEYTERMS: usize = 100;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VoiceAgentView {
+    pub id: i64,
+    pub name: String,
+    /// Rises with every edit; a call tells with which version it was made.
+    pub version: i32,
+    #[schema(value_type = VoiceAgentSettingsView)]
+    pub settings: VoiceAgentSettings,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Every field may be left out.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the settings, which `shared` defines without knowing of OpenAPI")]
+pub struct VoiceAgentSettingsView {
+    /// The name the agent gives itself.
+    #[schema(example = "Asha")]
+    agent_name: String,
+    /// On whose behalf it calls.
+    company_name: String,
+    /// The first sentence; `{name}`, `{agent_name}`, `{company_name}` and the list's columns are filled in.
+    greeting: Option<String>,
+    /// Added to the playbook's own instructions.
+    instructions: Option<String>,
+    /// BCP 47.
+    #[schema(example = "en-IN")]
+    language: String,
+    voice_id: Option<String>,
+    llm_model: Option<String>,
+    stt_model: Option<String>,
+    /// Words that speech recognition should expect: project names, localities.
+    keyterms: Vec<String>,
+    /// Replaces the built-in real-estate qualification.
+    #[schema(value_type = Option<Object>)]
+    playbook: Option<serde_json::Value>,
+    /// Wait for the human's hello before greeting.
+    wait_for_hello: bool,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body, whose fields are read one by one")]
+pub struct VoiceAgentRequest {
+    name: String,
+    settings: Option<VoiceAgentSettingsView>,
+}
+
+impl From<VoiceAgent> for VoiceAgentView {
+    fn from(agent: VoiceAgent) -> Self {
+        Self {
+            id: agent.id.0,
+            name: agent.name,
+            version: agent.version,
+            settings: agent.settings.0,
+            created_at: agent.created_at,
+            updated_at: agent.updated_at,
+        }
+    }
+}
+
+list_of!(VoiceAgentList { voice_agents: VoiceAgentView });
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VoiceAgentQuery {
+    cursor: Option<String>,
+    limit: Option<i64>,
+    page: Option<i64>,
+    page_size: Option<i64>,
+}
+
+/// The account's voice agents.
+#[utoipa::path(
+    get, path = "/voice-agents", tag = "voice agents", params(VoiceAgentQuery),
+    responses((status = OK, body = VoiceAgentList))
+)]
+pub async fn list_voice_agents(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<VoiceAgentQuery>,
+) -> Result<Json<VoiceAgentList>, ApiError> {
+    let window = Window::new(query.cursor.as_deref(), query.limit, query.page, query.page_size)?;
+    let mut tx = caller.tenant(&app).await?;
+    let rows = voice_agent::list(&mut *tx, caller.account, window.cursor, window.offset, window.probe()).await?;
+    let total = match window.is_numbered() {
+        true => Some(voice_agent::count(&mut *tx, caller.account).await?),
+        false => None,
+    };
+    Ok(Json(window.page(rows, total, |agent| agent.id.0, VoiceAgentView::from).into()))
+}
+
+/// One voice agent, as its latest version stands.
+#[utoipa::path(
+    get, path = "/voice-agents/{id}", tag = "voice agents", params(("id" = i64, Path)),
+    responses((status = OK, body = VoiceAgentView), (status = NOT_FOUND, body = Problem))
+)]
+pub async fn get_voice_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<VoiceAgentId>,
+) -> Result<Json<VoiceAgentView>, ApiError> {
+    let mut tx = caller.tenant(&app).await?;
+    let agent = voice_agent::get(&mut *tx, caller.account, id).await?;
+    Ok(Json(agent.ok_or_else(|| ApiError::not_found("voice agent"))?.into()))
+}
+
+/// Create a voice agent.
+#[utoipa::path(
+    post, path = "/voice-agents", tag = "voice agents", request_body = VoiceAgentRequest,
+    responses((status = CREATED, body = VoiceAgentView), (status = UNPROCESSABLE_ENTITY, body = Problem))
+)]
+pub async fn create_voice_agent(
+    State(app): State<App>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VoiceAgentView>), ApiError> {
+    let (name, settings) = read(fields, None)?;
+    let mut tx = caller.tenant(&app).await?;
+    let id = voice_agent::create(&mut tx, caller.account, &name, &settings).await?;
+    let agent =
+        voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("voice agent"))?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/voice-agents/{id}"))], Json(agent.into())))
+}
+
+/// Make the agent's next version. Settings that are left out fall back to their defaults, not to the version before.
+#[utoipa::path(
+    put, path = "/voice-agents/{id}", tag = "voice agents", params(("id" = i64, Path)), request_body = VoiceAgentRequest,
+    responses((status = OK, body = VoiceAgentView), (status = NOT_FOUND, body = Problem), (status = UNPROCESSABLE_ENTITY, body = Problem))
+)]
+pub async fn replace_voice_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<VoiceAgentId>,
+    fields: Fields,
+) -> Result<Json<VoiceAgentView>, ApiError> {
+    let mut tx = caller.tenant(&app).await?;
+    let missing = || ApiError::not_found("voice agent");
+    let before = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
+    let (name, settings) = read(fields, Some(&before.name))?;
+    if !voice_agent::add_version(&mut tx, caller.account, id, &name, &settings).await? {
+        return Err(missing());
+    }
+    let agent = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
+    tx.commit().await?;
+    Ok(Json(agent.into()))
+}
+
+fn read(mut fields: Fields, old_name: Option<&str>) -> Result<(String, VoiceAgentSettings), ApiError> {
+    let name = fields.take::<String>("name").map(|name| name.trim().to_owned());
+    let name = name.or_else(|| old_name.map(str::to_owned)).unwrap_or_default();
+    match name.chars().count() {
+        0 => fields.refuse("/name", "required", "a voice agent needs a name"),
+        count if count > MAX_NAME_CHARS => {
+            fields.refuse("/name", "too_long", format!("the name is longer than {MAX_NAME_CHARS} characters"));
+        }
+        _ => {}
+    }
+    let settings = fields.take::<VoiceAgentSettings>("settings").unwrap_or_default();
+    let texts = [
+        ("agent_name", Some(&settings.agent_name)),
+        ("company_name", Some(&settings.company_name)),
+        ("greeting", settings.greeting.as_ref()),
+        ("instructions", settings.instructions.as_ref()),
+    ];
+    for (field, text) in texts {
+        if text.is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS) {
+            let detail = format!("{field} is longer than {MAX_TEXT_CHARS} characters");
+            fields.refuse(format!("/settings/{field}"), "too_long", detail);
+        }
+    }
+    if settings.keyterms.len() > MAX_KEYTERMS {
+        fields.refuse("/settings/keyterms", "too_many", format!("at most {MAX_KEYTERMS} key terms"));
+    }
+    fields.finish()?;
+    Ok((name, settings))
+}

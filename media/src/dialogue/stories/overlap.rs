@@ -1,0 +1,150 @@
+//! Both talk at once.
+
+use super::*;
+
+#[test]
+fn a_barge_in_pauses_then_clears_and_keeps_what_was_heard() {
+    let mut call = agent_talks();
+    call.says(5_000, 6_200, "What do they cost?");
+    call.until(9_000);
+    call.assert_story(
+        "
+          5.080  pause    e2
+          5.280  clear    e2
+          5.280  record   agent  We have three very nice flats —
+          5.280  event    barge_in
+          6.700  ask      e3  What do they cost?
+          7.000  speak    e3  From sixty lakhs.
+          7.280  record   human  What do they cost?
+          8.120  record   agent  From sixty lakhs.
+        ",
+    );
+    let heard = Message::Assistant { text: "We have three very nice flats —".to_owned(), tool_calls: vec![] };
+    assert!(call.asked[1].contains(&heard), "{:?}", call.asked[1]);
+}
+
+#[test]
+fn one_word_that_is_no_acknowledgement_interrupts_before_the_voice_is_long_enough() {
+    let mut call = agent_talks();
+    call.at(5_080, Input::VoiceStarted { began: CallTime::from_millis(5_000) });
+    call.at(5_150, Input::SttInterim { text: "ruko".to_owned() });
+    call.until(5_160);
+    call.assert_tells("5.150  clear    e2");
+}
+
+#[test]
+fn a_short_backchannel_only_pauses() {
+    for word in ["haan", "Hmm.", "okay", "अच्छा", "theek hai"] {
+        let mut call = agent_talks();
+        call.says(5_000, 5_200, word);
+        call.until(14_000);
+        call.assert_story(
+            "
+              5.080  pause    e2
+              5.450  resume   e2
+             10.850  record   agent  We have three very nice flats near the lake in Whitefield. Each of them has two bedrooms. Would you like to see one?
+            ",
+        );
+    }
+}
+
+#[test]
+fn a_long_backchannel_costs_a_moment_but_no_word() {
+    let mut call = agent_talks();
+    call.says(5_000, 5_500, "achha achha");
+    call.until(11_000);
+    call.assert_story(
+        "
+          5.080  pause    e2
+          5.280  clear    e2
+          5.280  record   agent  We have three very nice flats —
+          5.280  event    barge_in
+          5.800  event    false_barge_in
+          5.800  speak    e3  near the lake in Whitefield.
+          5.800  speak    e3  Each of them has two bedrooms.
+          5.800  speak    e3  Would you like to see one?
+          6.080  record   human  achha achha
+         10.940  record   agent  near the lake in Whitefield. Each of them has two bedrooms. Would you like to see one?
+        ",
+    );
+}
+
+#[test]
+fn a_cough_is_forgotten() {
+    let mut call = agent_talks();
+    call.sounds(5_000, 5_200);
+    call.until(12_000);
+    call.assert_story(
+        "
+          5.080  pause    e2
+          5.680  resume   e2
+         11.090  record   agent  We have three very nice flats near the lake in Whitefield. Each of them has two bedrooms. Would you like to see one?
+        ",
+    );
+
+    let mut call = agent_talks();
+    call.sounds(5_000, 5_600);
+    call.until(7_000);
+    call.assert_tells("6.600  speak    e3  near the lake in Whitefield.");
+    call.assert_keeps_quiet_about("did not catch");
+}
+
+#[test]
+fn an_odd_word_without_voice_does_not_interrupt_but_a_demand_does() {
+    let mut call = agent_talks();
+    call.at(5_000, Input::SttInterim { text: "the".to_owned() });
+    call.until(5_500);
+    call.assert_story("");
+    call.at(5_600, Input::SttInterim { text: "wait".to_owned() });
+    call.until(6_000);
+    call.assert_tells("5.600  clear    e2");
+}
+
+#[test]
+fn an_answer_that_comes_with_the_end_of_the_question_counts() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text("Shall I book a visit?"), Text("Wonderful, it is booked.")]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    // The question sounds from 3.4 to 4.66 s.
+    call.says(4_350, 4_550, "haan");
+    call.until(7_000);
+    call.assert_tells("ask      e3  haan");
+    call.assert_tells("Wonderful,");
+}
+
+#[test]
+fn the_greeting_is_heard_to_its_end_and_what_is_said_over_it_is_answered() {
+    let mut call = Rehearsal::greeting("Hello, this is Asha, an AI assistant. Is it a good time?");
+    call.answers([Text("It is from an enquiry.")]);
+    call.says(1_000, 2_000, "Who is this?");
+    call.until(8_000);
+    call.assert_story(
+        "
+          0.000  speak    e1  Hello, this is Asha, an AI assistant.
+          0.000  speak    e1  Is it a good time?
+          3.400  record   agent  Hello, this is Asha, an AI assistant. Is it a good time?
+          3.400  ask      e2  Who is this?
+          3.700  speak    e2  It is from an enquiry.
+          3.860  record   human  Who is this?
+          5.120  record   agent  It is from an enquiry.
+        ",
+    );
+}
+
+#[test]
+fn a_hello_over_the_greeting_is_no_turn() {
+    let mut call = Rehearsal::greeting("Hello, this is Asha, an AI assistant. Is it a good time?");
+    call.says(500, 900, "Hello");
+    call.until(8_000);
+    assert!(call.asked.is_empty());
+}
+
+#[test]
+fn a_greeting_that_nobody_heard_is_said_again() {
+    let mut settings = settings("Hello, this is Asha.");
+    settings.barge_in.protect_greeting = false;
+    let mut call = Rehearsal::with(settings, None);
+    call.says(0, 1_000, "Hello who is it?");
+    call.until(6_000);
+    assert_eq!(call.story().matches("Hello, this is Asha.").count(), 3, "spoken twice, heard once: {}", call.story());
+}

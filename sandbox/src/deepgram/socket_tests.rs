@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
+
+use super::{Settings, router_with};
+use crate::loopback::{Got, Service, Socket};
+
+const PATH: &str =
+    "/v1/listen?model=nova-3&encoding=linear16&sample_rate=8000&interim_results=true&endpointing=300&vad_events=true";
+const LINE: &str = "Yes, I am looking for a flat in Whitefield.";
+
+async fn service(idle_ms: u64) -> Service {
+    Service::start(router_with(Settings {
+        final_latency_ms: 10,
+        interim_latency_ms: 5,
+        idle_ms,
+        ..Settings::default()
+    }))
+    .await
+}
+
+async fn connect(service: &Service) -> Socket {
+    service.connect(PATH, ("authorization", "Token key")).await.unwrap()
+}
+
+async fn speak(service: &Service, socket: &mut Socket) {
+    let said = service.world.speech.say(LINE, "slt").await;
+    socket.send_pcm(&[&vec![0; 1_600], &said.pcm[..], &vec![0; 4_000]].concat()).await;
+}
+
+fn finals(messages: &[Value]) -> Vec<(&str, bool)> {
+    messages
+        .iter()
+        .filter(|message| message["is_final"] == true)
+        .map(|message| {
+            (message["channel"]["alternatives"][0]["transcript"].as_str().unwrap(), message["speech_final"] == true)
+        })
+        .filter(|(transcript, _)| !transcript.is_empty())
+        .collect()
+}
+
+const HEARD: &str = "yes i am looking for a flat in whitefield";
+
+#[tokio::test]
+async fn a_line_is_transcribed_and_the_stream_is_closed_properly() {
+    let service = service(10_000).await;
+    let mut socket = connect(&service).await;
+    speak(&service, &mut socket).await;
+    socket.send(json!({ "type": "CloseStream" })).await;
+    let (messages, end) = socket.rest().await;
+    assert_eq!(finals(&messages), [(HEARD, true)]);
+    assert_eq!(messages[0]["type"], "SpeechStarted");
+    assert!(messages.iter().filter(|message| message["is_final"] == false).count() >= 3);
+    let metadata = messages.last().unwrap();
+    assert_eq!((&metadata["type"], metadata["sha256"].as_str().map(str::len)), (&json!("Metadata"), Some(64)));
+    assert_eq!(end, Got::Closed { code: 1000, reason: String::new() });
+    assert_eq!((service.logged("stream.opened"), service.logged("transcript.final")), (1, 1));
+}
+
+#[tokio::test]
+async fn audio_much_faster_than_life_is_noted() {
+    let service = service(10_000).await;
+    let mut socket = connect(&service).await;
+    socket.send_pcm(&vec![0; 80_000]).await;
+    socket.send(json!({ "type": "CloseStream" })).await;
+    socket.rest().await;
+    assert_eq!(service.logged("stream.too_fast"), 1);
+}
+
+#[tokio::test]
+async fn silence_on_the_wire_ends_in_net_0001_and_keep_alive_helps_only_after_audio() {
+    let service = service(300).await;
+    let (mut idle, mut kept) = (connect(&service).await, connect(&service).await);
+    kept.send_pcm(&[0; 160]).await;
+    for _ in 0..5 {
+        idle.send(json!({ "type": "KeepAlive" })).await;
+        kept.send(json!({ "type": "KeepAlive" })).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (_, end) = idle.rest().await;
+    assert!(matches!(&end, Got::Closed { code: 1011, reason } if reason.starts_with("NET-0001")), "{end:?}");
+    kept.send(json!({ "type": "CloseStream" })).await;
+    assert_eq!(kept.rest().await.1, Got::Closed { code: 1000, reason: String::new() });
+}
+
+#[tokio::test]
+async fn garbage_is_answered_and_punished_and_an_empty_frame_closes() {
+    let service = service(10_000).await;
+    let mut socket = connect(&service).await;
+    socket.send_text("{\"type\":\"Hello\"}").await;
+    let (messages, end) = socket.rest().await;
+    assert_eq!(messages[0]["variant"], "SchemaError");
+    assert!(matches!(end, Got::Closed { code: 1008, .. }));
+
+    let mut socket = connect(&service).await;
+    socket.send_empty().await;
+    let (messages, end) = socket.rest().await;
+    assert_eq!(messages[0]["type"], "Metadata");
+    assert!(matches!(end, Got::Closed { code: 1000, .. }));
+}
+
+#[tokio::test]
+async fn a_refused_handshake_says_why_in_body_and_header() {
+    let service = service(10_000).await;
+    let refused = async |path: &str, key: &str| match service.connect(path, ("authorization", key)).await {
+        Err(Error::Http(response)) => {
+            let body: Value = serde_json::from_slice(response.body().as_deref().unwrap_or_default()).unwrap();
+            assert_eq!(response.headers()["dg-request-id"], body["request_id"].as_str().unwrap());
+            assert_eq!(response.headers()["dg-error"], body["err_msg"].as_str().unwrap());
+            (response.status().as_u16(), body["err_code"].as_str().unwrap_or_default().to_owned())
+        }
+        other => panic!("not refused: {:?}", other.map(|_| ())),
+    };
+    assert_eq!(refused(PATH, "Token bad-key").await, (401, "INVALID_AUTH".into()));
+    assert_eq!(refused(PATH, "Basic key").await.0, 401);
+    assert_eq!(
+        refused("/v1/listen?model=nova-3&sample_rate=8000&encoding=mulaw&punct=true", "Token k").await,
+        (400, "Bad Request".into())
+    );
+    service.arm("deepgram.refuse", json!(429));
+    assert_eq!(refused(PATH, "Token k").await, (429, "TOO_MANY_REQUESTS".into()));
+    assert_eq!(service.logged("stream.refused"), 4);
+}
+
+#[tokio::test]
+async fn faults_strike_as_announced() {
+    let service = service(10_000).await;
+    let heard = async |fault: &str, value: Value| {
+        service.arm(fault, value);
+        let mut socket = connect(&service).await;
+        speak(&service, &mut socket).await;
+        if fault != "deepgram.cut" {
+            socket.send(json!({ "type": "CloseStream" })).await;
+        }
+        socket.rest().await
+    };
+    assert_eq!(finals(&heard("deepgram.duplicate_final", json!(null)).await.0), [(HEARD, true); 2]);
+    assert_eq!(finals(&heard("deepgram.no_speech_final", json!(null)).await.0), [(HEARD, false)]);
+    assert!(
+        heard("deepgram.unknown_message", json!(null)).await.0.iter().any(|message| message["type"] == "Sentiment")
+    );
+    assert!(heard("deepgram.nonsense", json!(null)).await.0.iter().any(|message| message["not_json"].is_string()));
+    let (stalled, _) = heard("deepgram.stall", json!(600)).await;
+    assert!(finals(&stalled).is_empty() && stalled.iter().any(|message| message["is_final"] == false), "{stalled:#?}");
+    assert_eq!(heard("deepgram.cut", json!(600)).await.1, Got::Broken);
+    assert!(service.world.faults.armed().is_empty());
+}
+
+#[tokio::test]
+async fn finalize_is_answered_unless_a_fault_forbids_it() {
+    let service = service(10_000).await;
+    let said = service.world.speech.say(LINE, "slt").await;
+    let mut socket = connect(&service).await;
+    for silent in [false, true] {
+        if silent {
+            service.arm("deepgram.finalize_silent", json!(null));
+        }
+        socket.send_pcm(&said.pcm).await;
+        socket.send(json!({ "type": "Finalize" })).await;
+        let messages = socket.within(Duration::from_millis(300)).await;
+        assert_eq!(messages.iter().filter(|message| message["from_finalize"] == true).count(), usize::from(!silent));
+    }
+}

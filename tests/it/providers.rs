@@ -1,0 +1,95 @@
+//! A provider that refuses, stalls, cuts or talks nonsense ends a call politely at worst: the campaign finishes, the phone
+//! rang once, and the call says what went wrong.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Lead, TestApp, eventually};
+
+const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
+const MINUTES: Duration = Duration::from_secs(150);
+
+/// A patient callee who answers whatever is asked.
+fn patient() -> Value {
+    json!({"name": "patient", "attempts": [[{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "wait_for_agent", "max_ms": 4000}, {"do": "say", "text": "Yes, I am looking for a flat in Whitefield."},
+        {"do": "converse", "turns": 3}, {"do": "hang_up"}]]})
+}
+
+/// Plays one call under `fault` and returns it.
+async fn call_under(app: &TestApp, fault: Value) -> Value {
+    app.script(PRIYA.phone, patient()).await;
+    app.fault(fault).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    assert_eq!(app.carrier_calls().await.len(), 1, "the phone rang once");
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    assert_eq!(call["status"], "completed", "{call}");
+    call
+}
+
+fn agent_said(call: &Value) -> usize {
+    call["transcript"].as_array().unwrap().iter().filter(|turn| turn["role"] == "agent").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_ears_the_agent_says_so_and_ends_the_call() {
+    let app = TestApp::start().await;
+    let call = call_under(&app, json!({"name": "deepgram.refuse", "count": 1000, "value": 503})).await;
+    assert_eq!(call["hangup_cause"], "transcript_unavailable", "{call}");
+    assert!(agent_said(&call) >= 1, "the greeting was heard: {call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_language_model_the_agent_apologises_and_ends_the_call() {
+    let app = TestApp::start().await;
+    // The summary needs the model too: it must come back for that.
+    let fault = json!({"name": "openai.refuse", "count": 6, "value": 503});
+    let call = call_under(&app, fault).await;
+    assert_eq!(call["hangup_cause"], "llm_unavailable", "{call}");
+    assert!(agent_said(&call) >= 2, "an apology follows the greeting: {call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_voice_the_call_ends_at_once_and_says_why() {
+    let app = TestApp::start().await;
+    let call = call_under(&app, json!({"name": "elevenlabs.refuse", "count": 1000, "value": 503})).await;
+    assert_eq!(call["hangup_cause"], "speech_unavailable", "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_in_mid_sentence_is_opened_again_and_the_call_goes_on() {
+    let app = TestApp::start().await;
+    app.fault(json!({"name": "deepgram.cut", "count": 1})).await;
+    app.fault(json!({"name": "openai.cut", "count": 1})).await;
+    let call = call_under(&app, json!({"name": "elevenlabs.cut", "count": 1})).await;
+    let cause = call["hangup_cause"].as_str().unwrap_or_default();
+    assert!(!cause.ends_with("unavailable"), "{call}");
+    assert!(call["transcript"].as_array().unwrap().iter().any(|turn| turn["role"] == "callee"), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_from_a_provider_or_the_carrier_is_counted_and_survived() {
+    let app = TestApp::start().await;
+    for name in ["deepgram.unknown_message", "openai.utf8_split", "elevenlabs.odd_chunks", "bad_frames"] {
+        app.fault(json!({"name": name, "count": 1})).await;
+    }
+    let call = call_under(&app, json!({"name": "openai.bad_json", "count": 1})).await;
+    assert!(call["transcript"].as_array().unwrap().len() >= 3, "{call}");
+    assert!(call["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "a bad summary is asked for again: {call}");
+    eventually(Duration::from_secs(10), || async {
+        let media: String =
+            app.client.get(format!("http://127.0.0.1:{}/metrics", app.media_port)).send().await.unwrap().text().await.unwrap();
+        if media.contains("live_calls 0") { Ok(()) } else { Err("a call is still up".into()) }
+    })
+    .await;
+    app.finish().await;
+}

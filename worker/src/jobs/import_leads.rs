@@ -1,0 +1,174 @@
+//! Reads an uploaded list into leads, a thousand rows per transaction, going on where an earlier run ended.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use shared::campaign_window;
+use shared::jobs;
+use shared::jobs::dispatch_campaign::DispatchCampaign;
+use shared::jobs::import_leads::ImportLeads;
+use shared::lead_import::{self, Batch, ImportFile, NewLead, Remark, Severity};
+
+use crate::context::Context;
+use crate::lead_list::{self, LeadList, LeadRow, ListOptions, Rejection};
+use crate::queue::{JobContext, JobError, JobResultExt};
+
+/// Rows per transaction.
+const BATCH_ROWS: usize = 1_000;
+/// Batches that wait while the database is slower than the reader.
+const BATCHES_AHEAD: usize = 2;
+
+/// # Errors
+/// A failing database is retried; a file that cannot be read is not, it says so to whoever uploaded it.
+pub async fn run(job: ImportLeads, job_context: JobContext, ctx: Context) -> Result<(), JobError> {
+    let Some(mut file) = lead_import::begin(&ctx.db, job.import_id).await.retry()? else { return Ok(()) };
+    let now = ctx.clock.now();
+    if file.campaign_over {
+        let error = "The campaign is over, so nobody of this list would be called.";
+        return lead_import::fail(&ctx.db, file.id, error, now).await.retry();
+    }
+    let content = std::mem::take(&mut file.content);
+    let (batches, mut read) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+    let reader = {
+        let (file, max_rows) = (file.clone(), ctx.settings.max_import_rows);
+        tokio::task::spawn_blocking(move || read_list(&content, &file, max_rows, &batches))
+    };
+    let mut done = file.lines_done;
+    while let Some(batch) = read.recv().await {
+        if job_context.is_cancelled() {
+            // The batches so far are stored; whoever takes the job goes on behind them.
+            return Ok(());
+        }
+        let mut tx = ctx.db.begin().await.retry()?;
+        if !lead_import::insert_batch(&mut tx, &file, done, &batch, now).await.retry()? {
+            tracing::info!(import_id = %file.id, "another run reads this list");
+            return Ok(());
+        }
+        campaign_window::refresh(&mut tx, file.campaign_id, now).await.retry()?;
+        if file.campaign_running {
+            jobs::nudge(&mut *tx, &DispatchCampaign { campaign_id: file.campaign_id }).await.retry()?;
+        }
+        tx.commit().await.retry()?;
+        done = batch.last_line;
+    }
+    match reader.await.discard()? {
+        Ok(()) => {
+            let mut tx = ctx.db.begin().await.retry()?;
+            lead_import::complete(&mut *tx, file.id, now).await.retry()?;
+            // It may be running by now; one that is not lets the nudge pass.
+            jobs::nudge(&mut *tx, &DispatchCampaign { campaign_id: file.campaign_id }).await.retry()?;
+            tx.commit().await.retry()?;
+            tracing::info!(import_id = %file.id, "a list has been read");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::info!(import_id = %file.id, code = error.code(), "a list cannot be read");
+            lead_import::fail(&ctx.db, file.id, &error.to_string(), now).await.retry()
+        }
+    }
+}
+
+/// Runs on a thread of its own: parsing a list takes the processor for seconds.
+fn read_list(
+    content: &[u8],
+    file: &ImportFile,
+    max_rows: usize,
+    batches: &tokio::sync::mpsc::Sender<Batch>,
+) -> Result<(), lead_list::ListError> {
+    let list = LeadList::open(content, ListOptions { region: &file.region, max_rows })?;
+    let mut zones = Zones::new(file);
+    let mut batch = Batch::default();
+    for row in list {
+        let line = match &row {
+            Ok(lead) => lead.line,
+            Err(rejection) => rejection.line,
+        };
+        let line = i64::try_from(line).unwrap_or(i64::MAX);
+        // An earlier run has stored it.
+        if line <= file.lines_done {
+            continue;
+        }
+        batch.rows += 1;
+        batch.last_line = line;
+        match row {
+            Ok(lead) => take(lead, &mut zones, &mut batch),
+            Err(rejection) => {
+                match rejection.severity {
+                    lead_list::Severity::Duplicate => batch.duplicates += 1,
+                    _ => batch.rejected += 1,
+                }
+                batch.remarks.push(remark(rejection));
+            }
+        }
+        if batch.rows as usize >= BATCH_ROWS && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+            return Ok(());
+        }
+    }
+    if batch.rows > 0 {
+        // Nobody listens any more: the run was cut off, and the next one reads on.
+        drop(batches.blocking_send(batch));
+    }
+    Ok(())
+}
+
+fn take(row: LeadRow, zones: &mut Zones<'_>, batch: &mut Batch) {
+    let country = row.phone.country();
+    let time_zone = match row.time_zone {
+        Some(zone) => zone,
+        None => zones.of(country, &row.phone),
+    };
+    batch.remarks.extend(row.warnings.into_iter().map(remark));
+    batch.leads.push(NewLead {
+        line: i64::try_from(row.line).unwrap_or(i64::MAX),
+        phone: row.phone.as_str().to_owned(),
+        country: country.to_owned(),
+        name: row.name,
+        email: row.email,
+        property_type: row.property_type,
+        location: row.location,
+        budget: row.budget,
+        source: row.source,
+        language: row.language,
+        tags: row.tags,
+        variables: row.variables.into_iter().map(|(name, value)| (name, Value::String(value))).collect(),
+        time_zone,
+        priority: 0,
+    });
+}
+
+fn remark(rejection: Rejection) -> Remark {
+    Remark {
+        line: i64::try_from(rejection.line).unwrap_or(i64::MAX),
+        column: rejection.column,
+        value: rejection.value,
+        reason: rejection.reason,
+        severity: match rejection.severity {
+            lead_list::Severity::Rejected => Severity::Rejected,
+            lead_list::Severity::Duplicate => Severity::Duplicate,
+            lead_list::Severity::Warning => Severity::Warning,
+        },
+    }
+}
+
+/// The zone of a number that names none itself: its country's if that has one, else the campaign's.
+struct Zones<'a> {
+    file: &'a ImportFile,
+    known: HashMap<&'static str, String>,
+}
+
+impl<'a> Zones<'a> {
+    fn new(file: &'a ImportFile) -> Self {
+        Self { file, known: HashMap::new() }
+    }
+
+    fn of(&mut self, country: &'static str, phone: &shared::phone::Phone) -> String {
+        let fallback = &self.file.time_zone;
+        self.known
+            .entry(country)
+            .or_insert_with(|| match phone.time_zones()[..] {
+                [only] => only.to_owned(),
+                _ => fallback.clone(),
+            })
+            .clone()
+    }
+}

@@ -1,0 +1,42 @@
+//! Every job of this process: its queue, how many at once, how long, how it backs off, and when it runs by itself.
+//!
+//! | Queue | At once | Timeout | Backoff | Runs |
+//! |---|---|---|---|---|
+//! | `dispatch_campaign` | 4 | 30 s | 1 s to 30 s | one per running campaign; snoozes itself |
+//! | `place_call` | 20 | 30 s | 2 s to 15 s | one per reserved call |
+//! | `reconcile_call` | 4 | 30 s | 2 s to 60 s | for calls in doubt or gone silent |
+//! | `settle_call` | 8 | 20 s | 1 s to 60 s | one per finished call |
+//! | `fetch_recording` | 4 | 180 s | 5 s to 1 h | one per recording |
+//! | `summarize_call` | 4 | 90 s | 5 s to 15 min | one per conversation |
+//! | `import_leads` | 1 | 600 s | 2 s to 60 s | one per uploaded list |
+//! | `sweep` | 1 | 60 s | 2 s to 10 s | every 30 s, and at start |
+
+use std::time::Duration;
+
+use shared::jobs::sweep::Sweep;
+use sqlx::PgPool;
+
+use crate::context::Context;
+use crate::jobs;
+use crate::queue::{QueueSettings, Runner, RunnerSettings, Schedule};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// The runner of all queues.
+///
+/// # Errors
+/// A scheduled job that cannot be serialized.
+pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::Result<Runner<Context>> {
+    let queue = |concurrency, timeout_secs| QueueSettings::new(concurrency, Duration::from_secs(timeout_secs));
+    let secs = Duration::from_secs;
+    Ok(Runner::new(db, settings, context)
+        .register(queue(4, 30).backoff(secs(1), secs(30)), jobs::dispatch_campaign::run)
+        .register(queue(20, 30).backoff(secs(2), secs(15)), jobs::place_call::run)
+        .register(queue(4, 30).backoff(secs(2), secs(60)), jobs::reconcile_call::run)
+        .register(queue(8, 20).backoff(secs(1), secs(60)), jobs::settle_call::run)
+        .register(queue(4, 180).backoff(secs(5), secs(3600)), jobs::fetch_recording::run)
+        .register(queue(4, 90).backoff(secs(5), secs(900)), jobs::summarize_call::run)
+        .register(queue(1, 600).backoff(secs(2), secs(60)), jobs::import_leads::run)
+        .register(queue(1, 60).backoff(secs(2), secs(10)), jobs::sweep::run)
+        .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?))
+}

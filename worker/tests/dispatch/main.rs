@@ -1,0 +1,16 @@
+//! A call's life outside the conversation, on real Postgres and against a carrier and a language model played by the test.
+//!
+//! Needs `TEST_DATABASE_URL`: a server on which databases may be created.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod carrier_client;
+mod dialing;
+mod imports;
+mod outside;
+mod reconciling;
+mod recordings;
+mod reserving;
+mod settling;
+mod summaries;
+mod sweeping;
+mod world;

@@ -1,0 +1,127 @@
+//! From a conversation to its summary, and the lead's way on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::call::CallStatus;
+use shared::dispatch::Dispatched;
+use shared::id::CallId;
+use shared::jobs::summarize_call::SummarizeCall;
+use worker::jobs::summarize_call;
+use worker::queue::JobError;
+
+use crate::outside::Reply;
+use crate::world::{World, at, attempt_of, snoozed};
+
+async fn summarize(world: &World, id: CallId, attempt: i32) -> Result<(), JobError> {
+    let job_context = attempt_of(attempt, 6);
+    summarize_call::run(SummarizeCall { call_id: id }, job_context, world.ctx.clone()).await
+}
+
+async fn conversation(world: &World) -> CallId {
+    let campaign = world.campaign(1).await;
+    let id = world.placed(campaign).await;
+    world.speaks(id, "I am looking for a flat in Whitefield").await;
+    world.ends(id, CallStatus::Completed).await;
+    id
+}
+
+fn completion(disposition: &str, callback_at: Value) -> Reply {
+    let filled = json!({
+        "summary": "They want a flat.", "disposition": disposition, "intent": "buy",
+        "extracted": { "purpose": null, "budget": "80 lakh", "timeline": null, "location": "Whitefield",
+            "property_type": null, "site_visit": null },
+        "score": 72, "score_reasons": ["knows what they want"], "callback_at_text": "tomorrow at five", "callback_at": callback_at,
+    });
+    Reply::Json(200, json!({"choices": [{"message": {"content": filled.to_string(), "refusal": null}, "finish_reason": "stop"}]}))
+}
+
+#[tokio::test]
+async fn a_summary_finishes_its_lead_with_disposition_and_score() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    world.outside.on_completion([completion("qualified", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    let notes = world.notes(id).await;
+    assert_eq!((&notes["summary_status"], &notes["lead_qualified"]), (&json!("completed"), &json!(true)));
+    assert_eq!((&notes["extracted"]["location"], &notes["model"]), (&json!("Whitefield"), &json!("gpt-6-luna")));
+    assert_eq!(world.text("select status || ' ' || disposition || ' ' || score from leads").await.unwrap(), "done qualified 72");
+
+    let asked = world.outside.asked().pop().unwrap();
+    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(asked.path, "/v1/chat/completions");
+    assert_eq!(body["response_format"]["json_schema"]["strict"], true);
+    assert_eq!(body["messages"][1]["content"], "Agent: Hello\nCallee: I am looking for a flat in Whitefield");
+    assert!(!body.to_string().contains("+91"), "the model needs no number");
+
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.number("select count(*) from call_events where kind = 'settled'").await, 1);
+}
+
+#[tokio::test]
+async fn a_callback_is_scheduled_when_it_was_asked_for_and_inside_a_window() {
+    for (asked, scheduled) in [
+        ("2026-11-24T17:00:00+05:30", "2026-11-24T11:30:00Z"),
+        ("2026-11-24T22:00:00+05:30", "2026-11-25T04:30:00Z"),
+    ] {
+        let world = World::new().await;
+        let id = conversation(&world).await;
+        world.outside.on_completion([completion("callback_requested", json!(asked))]);
+        summarize(&world, id, 1).await.unwrap();
+        let (status, _, next_at) = world.lead_of(id).await;
+        assert_eq!((status.as_str(), next_at), ("callback_scheduled", at(scheduled)));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_may_go_one_attempt_beyond_the_maximum_once() {
+    let world = World::new().await;
+    world.outside.on_completion([completion("callback_requested", Value::Null)]);
+    let campaign = world.campaign(1).await;
+    world.sql("update campaigns set max_attempts_per_lead = 1").await;
+    for expected in ["callback_scheduled", "done"] {
+        let id = world.placed(campaign).await;
+        world.speaks(id, "call me later").await;
+        world.ends(id, CallStatus::Completed).await;
+        summarize(&world, id, 1).await.unwrap();
+        assert_eq!(world.lead_of(id).await.0, expected);
+        world.clock.advance(world.lead_of(id).await.2 - world.now());
+    }
+}
+
+#[tokio::test]
+async fn who_asks_not_to_be_called_again_is_not_in_any_campaign() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let other = world.campaign(0).await;
+    world.lead_with(other, &world.call(id).await.phone, "Asia/Kolkata", 0).await;
+    world.outside.on_completion([completion("do_not_call", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.number("select count(*) from leads where status = 'suppressed'").await, 2);
+    assert_eq!(world.dispatch(other).await, Dispatched::Completed);
+}
+
+#[tokio::test]
+async fn a_model_that_asks_for_patience_gets_it() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let body = json!({"error": {"code": "rate_limit_exceeded"}}).to_string().into_bytes();
+    world.outside.on_completion([Reply::Bytes(429, vec![("retry-after", "9".into())], body)]);
+    let wait = snoozed(summarize(&world, id, 1).await);
+    assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&wait), "{wait:?}");
+}
+
+#[tokio::test]
+async fn garbage_is_asked_for_again_and_then_the_rules_judge() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let garbage = json!({"choices": [{"message": {"content": "Sure! They seem nice."}, "finish_reason": "stop"}]});
+    world.outside.on_completion([Reply::Json(200, garbage)]);
+    assert!(matches!(summarize(&world, id, 1).await, Err(JobError::Retry(_))));
+    assert_eq!(world.lead_of(id).await.0, "in_call");
+    summarize(&world, id, 6).await.unwrap();
+    let notes = world.notes(id).await;
+    assert_eq!((&notes["summary_status"], &notes["disposition"]), (&json!("failed"), &json!("interested")));
+    assert!(notes["summary_error"].as_str().unwrap().contains("does not fit the schema"));
+    assert_eq!(world.lead_of(id).await.0, "done");
+}
