@@ -266,7 +266,6 @@ fn cut<E: Send>(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use bytes::Bytes;
     use futures::TryStreamExt;

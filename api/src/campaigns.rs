@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared::calling_window::CallingHours;
 use shared::campaign::{self, Campaign, CampaignCounts, CampaignStatus};
 use shared::id::CampaignId;
+use shared::idempotency::digest;
 use shared::retry_policy::RetryPolicy;
 use shared::{account, call_detail, campaign_window, voice_agent};
 use sqlx::PgConnection;
@@ -19,6 +20,7 @@ use crate::auth::Caller;
 use crate::campaign_settings::{self, CampaignRequest};
 use crate::error::{ApiError, Problem};
 use crate::extract::{Fields, Path, Query};
+use crate::idempotency::IdempotencyKey;
 use crate::page::{Window, list_of};
 use crate::state::App;
 
@@ -100,20 +102,30 @@ pub struct CampaignQuery {
 /// Create a campaign; it is a draft until it is started.
 #[utoipa::path(
     post, path = "/campaigns", tag = "campaigns", request_body = CampaignRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key makes the same campaign")),
     responses((status = CREATED, body = CampaignView), (status = UNPROCESSABLE_ENTITY, body = Problem))
 )]
 pub async fn create_campaign(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     mut fields: Fields,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<CampaignView>), ApiError> {
     let now = app.clock.now();
+    let hash = digest(&[&fields.raw()]);
     let mut tx = caller.tenant(&app).await?;
     let agent = voice_agent::ensure_default(&mut tx, caller.account).await?;
     let settings = campaign_settings::read(campaign_settings::defaults(&app.defaults, agent), &mut fields, now);
     check_voice_agent(&mut tx, caller, &mut fields, settings.voice_agent_id).await?;
     fields.finish()?;
-    let campaign = Campaign::create(&mut *tx, caller.account, &settings, now).await?;
+    let campaign = match key.claim(&mut tx, caller.account, "create_campaign", &hash).await? {
+        Some(made) => found(&mut tx, caller, CampaignId(made)).await?,
+        None => {
+            let campaign = Campaign::create(&mut *tx, caller.account, &settings, now).await?;
+            key.complete(&mut tx, caller.account, campaign.id.0).await?;
+            campaign
+        }
+    };
     let view = view(&mut tx, campaign, now).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/campaigns/{}", view.id))];

@@ -43,6 +43,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 /// The fields of a JSON body, taken one by one, so that one answer tells every mistake. No body is an empty one.
 #[derive(Debug)]
 pub struct Fields {
+    /// The body as it came.
+    raw: Bytes,
     map: Map<String, Value>,
     problems: Vec<FieldProblem>,
 }
@@ -63,7 +65,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             status => ApiError::refused(status, "unreadable_body", "the body could not be read to its end"),
         })?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self { map: Map::new(), problems: Vec::new() });
+            return Ok(Self { raw: bytes, map: Map::new(), problems: Vec::new() });
         }
         if !is_json {
             return Err(ApiError::refused(
@@ -73,7 +75,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             ));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(map)) => Ok(Self { map, problems: Vec::new() }),
+            Ok(Value::Object(map)) => Ok(Self { raw: bytes, map, problems: Vec::new() }),
             Ok(_) => {
                 Err(ApiError::refused(StatusCode::BAD_REQUEST, "object_expected", "the body must be a JSON object"))
             }
@@ -87,6 +89,12 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 }
 
 impl Fields {
+    /// The body as it came; two requests with the same say the same.
+    #[must_use]
+    pub fn raw(&self) -> Bytes {
+        self.raw.clone()
+    }
+
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)

@@ -18,6 +18,7 @@ pub mod error;
 pub mod exports;
 pub mod extract;
 pub mod health;
+pub mod idempotency;
 pub mod imports;
 pub mod leads;
 pub mod observe;

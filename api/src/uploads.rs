@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use shared::campaign::{Campaign, CampaignStatus};
 use shared::id::{CampaignId, ImportId};
+use shared::idempotency::digest;
 use shared::import::{self, Import, ImportStatus, Upload};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -19,6 +20,7 @@ use crate::auth::Caller;
 use crate::campaigns;
 use crate::error::{ApiError, Problem};
 use crate::extract::Path;
+use crate::idempotency::IdempotencyKey;
 use crate::imports::{ImportView, RejectionView};
 use crate::state::{App, AppState};
 
@@ -54,7 +56,7 @@ pub struct UploadView {
 
 /// Upload a list of leads. The answer tells every row that was rejected, and why; a long list goes on being read behind 202.
 #[utoipa::path(
-    post, path = "/campaigns/{id}/upload-csv", tag = "leads", params(("id" = i64, Path)),
+    post, path = "/campaigns/{id}/upload-csv", tag = "leads", params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = OK, body = UploadView), (status = ACCEPTED, body = UploadView), (status = NOT_FOUND, body = Problem),
@@ -66,13 +68,14 @@ pub async fn upload_csv(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<CampaignId>,
+    key: IdempotencyKey,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, ApiError> {
     let mut tx = caller.tenant(&app).await?;
     open(&campaigns::found(&mut tx, caller, id).await?)?;
     // The file arrives at its sender's pace: no connection waits for it.
     tx.commit().await?;
-    let form = form.map_err(|_| {
+    let form = form.map_err(|_no_form| {
         let detail = "send the list as a file in a multipart form: curl -F \"file=@leads.csv\"";
         ApiError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "form_expected", detail)
     })?;
@@ -83,7 +86,15 @@ pub async fn upload_csv(
         Campaign::lock(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("campaign"))?;
     open(&campaign)?;
     let upload = Upload { file_name: &file.name, content_type: file.content_type.as_deref(), content: &file.content };
-    let import_id = import::create(&mut tx, caller.account, id, &upload, app.clock.now()).await?;
+    let hash = digest(&[&id.0.to_le_bytes(), &file.content]);
+    let import_id = match key.claim(&mut tx, caller.account, "upload_csv", &hash).await? {
+        Some(import_id) => ImportId(import_id),
+        None => {
+            let import_id = import::create(&mut tx, caller.account, id, &upload, app.clock.now()).await?;
+            key.complete(&mut tx, caller.account, import_id.0).await?;
+            import_id
+        }
+    };
     tx.commit().await?;
     tracing::info!(campaign_id = %id, import_id = %import_id, file_bytes = file.content.len(), "a list was uploaded");
     drop(file);

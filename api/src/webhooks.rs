@@ -148,11 +148,11 @@ async fn body(request: Request) -> Result<BTreeMap<String, String>, ApiError> {
     let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if kind == "multipart/form-data" {
         let mut form =
-            Multipart::from_request(request, &()).await.map_err(|_| malformed("the form has no boundary"))?;
+            Multipart::from_request(request, &()).await.map_err(|_broken| malformed("the form has no boundary"))?;
         let mut fields = BTreeMap::new();
-        while let Some(field) = form.next_field().await.map_err(|_| malformed("the form is broken off"))? {
+        while let Some(field) = form.next_field().await.map_err(|_broken| malformed("the form is broken off"))? {
             let Some(name) = field.name().map(str::to_owned) else { continue };
-            let text = field.text().await.map_err(|_| malformed("the form is broken off"))?;
+            let text = field.text().await.map_err(|_broken| malformed("the form is broken off"))?;
             if fields.len() >= MAX_FIELDS {
                 return Err(malformed("the callback has too many fields"));
             }
@@ -160,7 +160,7 @@ async fn body(request: Request) -> Result<BTreeMap<String, String>, ApiError> {
         }
         return Ok(fields);
     }
-    let bytes = Bytes::from_request(request, &()).await.map_err(|_| malformed("the body could not be read"))?;
+    let bytes = Bytes::from_request(request, &()).await.map_err(|_broken| malformed("the body could not be read"))?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(BTreeMap::new());
     }

@@ -8,7 +8,7 @@ cd "$ROOT"
 . bin/lib/postgres.sh
 CRATES=(shared worker)
 
-SQLX_OFFLINE=true cargo build --quiet --package api --bin api
+SQLX_OFFLINE=true cargo build --quiet --workspace --bins
 postgres_up "${POSTGRES_CLUSTER:-dev}"
 postgres_psql -c 'drop database if exists trunkline_prepare with (force)' -c 'create database trunkline_prepare'
 SQLX_DATABASE_URL=$(postgres_url trunkline_prepare)
@@ -20,8 +20,9 @@ export SQLX_DATABASE_URL SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh
 unset DATABASE_URL
 for crate in "${CRATES[@]}"; do
   touch "$crate/src/lib.rs"
-  cargo check --quiet --package "$crate" --tests
 done
+# The whole workspace, so that no dependency is built a second time with other features.
+cargo check --quiet --workspace --all-targets
 unset SQLX_OFFLINE_DIR
 
 if [ "${1:-}" = --check ]; then

@@ -124,7 +124,6 @@ fn frame_ms(text: &str) -> Result<u32, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -183,7 +183,11 @@ impl Call {
     ///
     /// A terminal status (and `unknown`) also enqueues `settle_call`: both are written together or not at all, so pass a
     /// connection inside a transaction.
-    pub async fn apply_status(db: &mut PgConnection, id: CallId, update: &StatusUpdate) -> sqlx::Result<Option<CallStatus>> {
+    pub async fn apply_status(
+        db: &mut PgConnection,
+        id: CallId,
+        update: &StatusUpdate,
+    ) -> sqlx::Result<Option<CallStatus>> {
         let applied = sqlx::query_scalar!(
             r#"
             update calls

@@ -184,7 +184,11 @@ pub struct RecordingInfo {
     pub stored_at: Option<DateTime<Utc>>,
 }
 
-pub async fn recording(db: impl PgExecutor<'_>, account: AccountId, call: CallId) -> sqlx::Result<Option<RecordingInfo>> {
+pub async fn recording(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    call: CallId,
+) -> sqlx::Result<Option<RecordingInfo>> {
     sqlx::query_as!(
         RecordingInfo,
         r#"
@@ -200,7 +204,11 @@ pub async fn recording(db: impl PgExecutor<'_>, account: AccountId, call: CallId
 }
 
 /// Where the stored recordings of a campaign are, so that they can go when it does.
-pub async fn recording_keys(db: impl PgExecutor<'_>, account: AccountId, campaign: CampaignId) -> sqlx::Result<Vec<String>> {
+pub async fn recording_keys(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    campaign: CampaignId,
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
         select r.object_key as "object_key!"

@@ -110,8 +110,10 @@ macro_rules! query_campaign {
 impl Campaign {
     pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CampaignId) -> sqlx::Result<Option<Campaign>> {
         query_campaign!(
-            "select", "from campaigns where account_id = $1 and id = $2",
-            account as AccountId, id as CampaignId
+            "select",
+            "from campaigns where account_id = $1 and id = $2",
+            account as AccountId,
+            id as CampaignId
         )
         .fetch_optional(db)
         .await
@@ -120,8 +122,10 @@ impl Campaign {
     /// [`Campaign::get`], holding the row until the transaction ends.
     pub async fn lock(db: impl PgExecutor<'_>, account: AccountId, id: CampaignId) -> sqlx::Result<Option<Campaign>> {
         query_campaign!(
-            "select", "from campaigns where account_id = $1 and id = $2 for update",
-            account as AccountId, id as CampaignId
+            "select",
+            "from campaigns where account_id = $1 and id = $2 for update",
+            account as AccountId,
+            id as CampaignId
         )
         .fetch_optional(db)
         .await
@@ -154,7 +158,11 @@ impl Campaign {
         .await
     }
 
-    pub async fn count(db: impl PgExecutor<'_>, account: AccountId, status: Option<CampaignStatus>) -> sqlx::Result<i64> {
+    pub async fn count(
+        db: impl PgExecutor<'_>,
+        account: AccountId,
+        status: Option<CampaignStatus>,
+    ) -> sqlx::Result<i64> {
         sqlx::query_scalar!(
             r#"select count(*) as "count!" from campaigns where account_id = $1 and ($2::text is null or status = $2)"#,
             account as AccountId,
@@ -433,7 +441,10 @@ pub struct CampaignCounts {
 }
 
 /// The counts of several campaigns at once; one without leads is absent.
-pub async fn counts(db: impl PgExecutor<'_>, campaigns: &[CampaignId]) -> sqlx::Result<BTreeMap<CampaignId, CampaignCounts>> {
+pub async fn counts(
+    db: impl PgExecutor<'_>,
+    campaigns: &[CampaignId],
+) -> sqlx::Result<BTreeMap<CampaignId, CampaignCounts>> {
     let ids: Vec<i64> = campaigns.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"

@@ -67,11 +67,20 @@ pub async fn refresh(conn: &mut PgConnection, campaign: CampaignId, now: DateTim
 }
 
 /// [`refresh`], of the windows that have closed and the zones that have none yet.
-pub(crate) async fn refresh_stale(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(crate) async fn refresh_stale(
+    conn: &mut PgConnection,
+    campaign: CampaignId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     write(conn, campaign, now, true).await
 }
 
-async fn write(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>, stale_only: bool) -> sqlx::Result<()> {
+async fn write(
+    conn: &mut PgConnection,
+    campaign: CampaignId,
+    now: DateTime<Utc>,
+    stale_only: bool,
+) -> sqlx::Result<()> {
     let zones = sqlx::query!(
         r#"
         -- Every zone and country of the waiting leads, by skipping from one to the next in the index: a list of 100,000

@@ -18,7 +18,11 @@ pub struct Clock(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     System,
-    Hurried { epoch: DateTime<Utc>, start: DateTime<Utc>, speed: f64 },
+    Hurried {
+        epoch: DateTime<Utc>,
+        start: DateTime<Utc>,
+        speed: f64,
+    },
     /// Stands still until a test moves it; microseconds since 1970.
     Fixed(Arc<AtomicI64>),
 }
@@ -29,7 +33,9 @@ pub enum ClockError {
     NotATime(&'static str, #[source] chrono::ParseError),
     #[error("CLOCK_SPEED must be between 1 and 10000")]
     Speed,
-    #[error("a hurried clock is for rehearsals: EXOTEL_API_BASE_URL must be a loopback address when CLOCK_SPEED is set")]
+    #[error(
+        "a hurried clock is for rehearsals: EXOTEL_API_BASE_URL must be a loopback address when CLOCK_SPEED is set"
+    )]
     RealCarrier,
 }
 
@@ -99,7 +105,11 @@ impl Clock {
             Kind::System => wall(),
             Kind::Hurried { epoch, start, speed } => {
                 let elapsed = (wall() - *epoch).num_microseconds().unwrap_or(0).max(0);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "microseconds of a rehearsal")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_precision_loss,
+                    reason = "microseconds of a rehearsal"
+                )]
                 let domain = (elapsed as f64 * speed) as i64;
                 *start + TimeDelta::microseconds(domain)
             }

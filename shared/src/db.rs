@@ -63,7 +63,9 @@ pub async fn is_migrated(pool: &PgPool) -> sqlx::Result<bool> {
 /// The database is out of reach.
 pub async fn tenant(pool: &PgPool, account: AccountId) -> sqlx::Result<Tx> {
     let mut tx = pool.begin().await?;
-    sqlx::query!("select set_config('trunkline.account_id', $1, true)", account.to_string()).fetch_one(&mut *tx).await?;
+    sqlx::query!("select set_config('trunkline.account_id', $1, true)", account.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
     Ok(tx)
 }
 

@@ -14,7 +14,6 @@ use crate::call_event::{self, NewEvent};
 use crate::do_not_call;
 use crate::id::{AccountId, CallId, CampaignId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
-use crate::jobs::place_call::PlaceCall;
 use crate::jobs::reconcile_call::ReconcileCall;
 
 /// Leave to send one request.
@@ -261,7 +260,8 @@ pub async fn rejected(
 pub async fn forbidden_number(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx::Result<()> {
     let Some(call) = Call::get(&mut *db, id).await? else { return Ok(()) };
     let reason = "the carrier's do-not-disturb register";
-    do_not_call::add(&mut *db, call.account_id, &call.phone, do_not_call::Source::Carrier, reason, Some(id), now).await?;
+    do_not_call::add(&mut *db, call.account_id, &call.phone, do_not_call::Source::Carrier, reason, Some(id), now)
+        .await?;
     rejected(db, id, "do_not_call", json!({}), now).await
 }
 
@@ -300,7 +300,11 @@ pub async fn expect_news(db: impl PgExecutor<'_>, id: CallId, within: Duration) 
 }
 
 /// Which of the carrier's ids already belong to calls of ours.
-pub async fn claimed(db: impl PgExecutor<'_>, carrier: Carrier, carrier_call_ids: &[String]) -> sqlx::Result<Vec<String>> {
+pub async fn claimed(
+    db: impl PgExecutor<'_>,
+    carrier: Carrier,
+    carrier_call_ids: &[String],
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select carrier_call_id as "id!" from calls where carrier = $1 and carrier_call_id = any($2)"#,
         carrier.as_str(),
@@ -328,11 +332,6 @@ pub async fn has_rival_in_doubt(db: impl PgExecutor<'_>, call: &Call) -> sqlx::R
     )
     .fetch_one(db)
     .await
-}
-
-/// Makes sure that a queued call's job exists.
-pub async fn remind(db: impl PgExecutor<'_>, id: CallId) -> sqlx::Result<()> {
-    crate::jobs::nudge(db, &PlaceCall { call_id: id }).await
 }
 
 pub(crate) async fn note(
@@ -410,7 +409,8 @@ pub async fn not_placed(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -
 
 /// Nobody can say whether the call was placed: it counts as an attempt, is shown to operators, and is never redialed.
 pub async fn unknown(db: &mut PgConnection, id: CallId, reason: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
-    let update = StatusUpdate { failure_reason: Some(reason.to_owned()), ..StatusUpdate::new(CallStatus::Unknown, now) };
+    let update =
+        StatusUpdate { failure_reason: Some(reason.to_owned()), ..StatusUpdate::new(CallStatus::Unknown, now) };
     let applied = Call::apply_status(&mut *db, id, &update).await?;
     if applied.is_some() {
         note(db, id, "unknown", json!({ "reason": reason }), now).await?;

@@ -192,10 +192,8 @@ async fn reserve(
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<CallId>> {
-    let rules = Rules {
-        max_attempts: campaign.max_attempts,
-        min_gap: TimeDelta::minutes(i64::from(account.min_gap_minutes)),
-    };
+    let rules =
+        Rules { max_attempts: campaign.max_attempts, min_gap: TimeDelta::minutes(i64::from(account.min_gap_minutes)) };
     let mut calls: Vec<CallId> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let wanted = free - i64::try_from(calls.len()).unwrap_or(i64::MAX);
@@ -358,7 +356,11 @@ async fn complete(conn: &mut PgConnection, campaign: &Campaign, now: DateTime<Ut
 }
 
 /// The next moment at which a waiting lead comes due or a window opens.
-async fn next_due(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>) -> sqlx::Result<Option<DateTime<Utc>>> {
+async fn next_due(
+    conn: &mut PgConnection,
+    campaign: CampaignId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         r#"
         select nullif(least(

@@ -128,8 +128,9 @@ pub async fn count(db: impl PgExecutor<'_>, account: AccountId, phone: Option<&s
 
 /// Takes a number off the list. Leads that it suppressed stay suppressed: whoever wants them called lists them anew.
 pub async fn remove(db: impl PgExecutor<'_>, account: AccountId, phone: &str) -> sqlx::Result<bool> {
-    let done = sqlx::query!("delete from do_not_call where account_id = $1 and phone = $2", account as AccountId, phone)
-        .execute(db)
-        .await?;
+    let done =
+        sqlx::query!("delete from do_not_call where account_id = $1 and phone = $2", account as AccountId, phone)
+            .execute(db)
+            .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -23,6 +23,7 @@ pub mod dial;
 pub mod dispatch;
 pub mod do_not_call;
 pub mod id;
+pub mod idempotency;
 pub mod import;
 pub mod job_queue;
 pub mod jobs;

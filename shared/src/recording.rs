@@ -5,6 +5,9 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::id::{AccountId, CallId};
 use crate::jobs::fetch_recording::FetchRecording;
 
+/// Carriers name a recording some seconds before it is there.
+const READY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A recording that is still to be copied.
 #[derive(Clone, Debug)]
 pub struct PendingRecording {
@@ -40,7 +43,7 @@ pub async fn found(conn: &mut PgConnection, call: CallId, url: &str) -> sqlx::Re
     .execute(&mut *conn)
     .await?;
     if noted.rows_affected() == 1 {
-        crate::jobs::nudge(conn, &FetchRecording { call_id: call }).await?;
+        crate::jobs::nudge_in(conn, &FetchRecording { call_id: call }, READY_AFTER).await?;
     }
     Ok(())
 }

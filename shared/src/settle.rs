@@ -148,10 +148,9 @@ pub async fn finish_lead(
         return Ok(None);
     };
     let outcome = match disposition {
-        Disposition::Qualified
-        | Disposition::Interested
-        | Disposition::NotInterested
-        | Disposition::WrongNumber => LeadOutcome::Done,
+        Disposition::Qualified | Disposition::Interested | Disposition::NotInterested | Disposition::WrongNumber => {
+            LeadOutcome::Done
+        }
         Disposition::DoNotCall => LeadOutcome::Suppressed("do_not_call"),
         Disposition::CallbackRequested => callback(&mut *conn, &lead, callback_at, now).await?,
         Disposition::Voicemail => retry(&mut *conn, &lead, call, Outcome::Voicemail, now, jitter).await?,

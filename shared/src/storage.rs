@@ -101,7 +101,6 @@ impl Storage {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use futures::TryStreamExt;
 

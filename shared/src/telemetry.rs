@@ -10,7 +10,8 @@ const LATENCY_BUCKETS: &[f64] =
 ///
 /// Lines at info and above never hold a phone number, a name or a spoken word: identifiers only.
 pub fn init_logs(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second start in one process (tests) keeps the first.
     drop(
         tracing_subscriber::fmt()
@@ -33,7 +34,8 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|error| anyhow::anyhow!("metrics are collected already: {error}"))?;
+    metrics::set_global_recorder(recorder)
+        .map_err(|error| anyhow::anyhow!("metrics are collected already: {error}"))?;
     let upkeep = handle.clone();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));

@@ -31,7 +31,12 @@ pub struct Turn {
 }
 
 /// Stores turns; one that is stored already (same `seq`) stays as it was, so a repeated batch is harmless.
-pub async fn insert_many(db: impl PgExecutor<'_>, account: AccountId, call: CallId, turns: &[Turn]) -> sqlx::Result<()> {
+pub async fn insert_many(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    call: CallId,
+    turns: &[Turn],
+) -> sqlx::Result<()> {
     let seqs: Vec<i32> = turns.iter().map(|turn| turn.seq).collect();
     let roles: Vec<String> = turns.iter().map(|turn| role_name(turn.role).to_owned()).collect();
     // NUL cannot be stored in a text column, and a provider once sent one.

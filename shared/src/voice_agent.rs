@@ -50,18 +50,28 @@ impl Default for VoiceAgentSettings {
     }
 }
 
-/// The account's first voice agent, made with the defaults if it has none.
+/// The account's first voice agent, made with the defaults if it has none. Pass a connection inside a transaction.
 pub async fn ensure_default(db: &mut PgConnection, account: AccountId) -> sqlx::Result<VoiceAgentId> {
-    let first = sqlx::query_scalar!(
+    if let Some(id) = first(&mut *db, account).await? {
+        return Ok(id);
+    }
+    // Two requests that both found none must not make two: the second waits here, and looks again.
+    sqlx::query!("select id from accounts where id = $1 for no key update", account as AccountId)
+        .fetch_one(&mut *db)
+        .await?;
+    match first(&mut *db, account).await? {
+        Some(id) => Ok(id),
+        None => create(db, account, "Real-estate qualification", &VoiceAgentSettings::default()).await,
+    }
+}
+
+async fn first(db: impl PgExecutor<'_>, account: AccountId) -> sqlx::Result<Option<VoiceAgentId>> {
+    sqlx::query_scalar!(
         r#"select id as "id: VoiceAgentId" from voice_agents where account_id = $1 order by id limit 1"#,
         account as AccountId
     )
-    .fetch_optional(&mut *db)
-    .await?;
-    if let Some(id) = first {
-        return Ok(id);
-    }
-    create(db, account, "Real-estate qualification", &VoiceAgentSettings::default()).await
+    .fetch_optional(db)
+    .await
 }
 
 pub async fn create(
@@ -141,12 +151,9 @@ pub async fn list(
 }
 
 pub async fn count(db: impl PgExecutor<'_>, account: AccountId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from voice_agents where account_id = $1"#,
-        account as AccountId
-    )
-    .fetch_one(db)
-    .await
+    sqlx::query_scalar!(r#"select count(*) as "count!" from voice_agents where account_id = $1"#, account as AccountId)
+        .fetch_one(db)
+        .await
 }
 
 pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: VoiceAgentId) -> sqlx::Result<Option<VoiceAgent>> {

@@ -1,6 +1,5 @@
 //! What the worker is told by its environment. `--help` prints the same.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -118,12 +117,6 @@ impl Config {
     #[must_use]
     pub fn max_recording_bytes(&self) -> u64 {
         self.max_recording_mb * 1_000_000
-    }
-
-    /// The directory of recordings, where they are kept on this machine.
-    #[must_use]
-    pub fn recordings_dir(&self) -> &PathBuf {
-        &self.storage.recordings_dir
     }
 }
 

@@ -16,7 +16,8 @@ use worker::{registry, server};
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    shared::telemetry::init_logs(&config.log_level);
+    // The MP3 reader remarks on every telephone recording.
+    shared::telemetry::init_logs(&format!("{},symphonia_core=warn,symphonia_bundle_mp3=warn", config.log_level));
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -62,7 +63,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         // Without signals only the platform's SIGKILL ends us; leases make that safe.
         return std::future::pending().await;
     };

@@ -212,3 +212,25 @@ async fn a_cursor_visits_every_row_once_and_pages_are_counted() {
     }
     api.finish().await;
 }
+
+#[tokio::test]
+async fn a_request_sent_again_with_its_key_makes_nothing_twice() {
+    let api = TestApi::start().await;
+    let create = |key: &'static str, body: Value| {
+        let request = axum::http::Request::post("/campaigns")
+            .header("authorization", format!("Bearer {}", api.key))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        api.send(request.body(axum::body::Body::from(body.to_string())).unwrap())
+    };
+    let sent = futures::future::join_all((0..4).map(|_| create("k1", json!({"name": "Once"})))).await;
+    for answer in &sent {
+        assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (201, &sent[0].json()["id"]), "{}", answer.text());
+    }
+    assert_eq!(api.number("select count(*) from campaigns").await, 1);
+    assert_eq!(api.number("select count(*) from voice_agents").await, 1, "of the first requests one makes the agent");
+    assert_eq!(create("k1", json!({"name": "Other"})).await.refusal(), (422, "idempotency_key_reused".into()));
+    assert_eq!(create("k2", json!({"name": "Once"})).await.status, 201);
+    assert_eq!(api.number("select count(*) from campaigns").await, 2);
+    api.finish().await;
+}

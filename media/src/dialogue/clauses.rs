@@ -228,6 +228,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn nothing_is_lost_or_doubled_and_every_piece_is_bounded(text in "[a-zA-Z0-9ऀ-ह .,!?\n]{0,600}", step in 1usize..40) {
             let squeeze = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();

@@ -79,11 +79,14 @@ impl Dialogue {
         reply.latency.first_tts_byte.get_or_insert(now);
         let first = reply.speech.samples() == 0;
         reply.audio_arrives(now);
-        reply.speech.audio(clause, u64::from(samples), alignment);
+        let left_out = reply.speech.audio(clause, u64::from(samples), alignment);
         // The pacer may not have known this reply yet when it was told to pause.
         if first && reply.paused {
             let epoch = reply.epoch;
             self.emit(Output::PausePlayout { epoch });
+        }
+        if left_out {
+            self.metric("clause_left_out");
         }
     }
 

@@ -50,14 +50,18 @@ impl Speech {
         self.clauses.iter().any(|c| c.index == clause && !c.complete)
     }
 
-    /// Audio of a clause arrived. Those before it are complete.
-    pub(crate) fn audio(&mut self, clause: u32, samples: u64, alignment: &[CharAt]) {
+    /// Audio of a clause arrived. Those before it are complete; one that got no audio at all was left out by the provider,
+    /// so that it has not been said. Gives whether that happened.
+    pub(crate) fn audio(&mut self, clause: u32, samples: u64, alignment: &[CharAt]) -> bool {
         let at = self.samples;
         self.samples += samples;
+        let before = self.clauses.len();
+        self.clauses.retain(|c| c.index >= clause || c.samples > 0);
+        let left_out = self.clauses.len() < before;
         for earlier in self.clauses.iter_mut().filter(|c| c.index < clause) {
             earlier.complete = true;
         }
-        let Some(clause) = self.clauses.iter_mut().find(|c| c.index == clause) else { return };
+        let Some(clause) = self.clauses.iter_mut().find(|c| c.index == clause) else { return left_out };
         if clause.samples == 0 {
             clause.start = at;
         }
@@ -73,6 +77,7 @@ impl Speech {
                 clause.chars.push((entry.char_offset, position));
             }
         }
+        left_out
     }
 
     pub(crate) fn all_complete(&mut self) {
@@ -90,7 +95,7 @@ impl Speech {
     pub(crate) fn take_missing(&mut self, clause: u32) -> Vec<(usize, String)> {
         let total = self.samples;
         let mut missing = Vec::new();
-        for c in self.clauses.iter_mut().filter(|c| c.index >= clause && !c.complete) {
+        for c in self.clauses.iter_mut().filter(|c| !c.complete && (c.index >= clause || c.samples == 0)) {
             let delivered = if c.samples == 0 { 0 } else { c.heard_bytes(total) };
             let rest = c.text.split_off(delivered);
             c.complete = true;
@@ -251,5 +256,16 @@ mod tests {
         assert_eq!(speech.take_missing(first), [(0, "three.".to_owned()), (0, "Four.".to_owned())]);
         assert_eq!(speech.sent_all(), "One two");
         assert!(!speech.expects(first), "late audio of the failed clause is stale");
+    }
+
+    #[test]
+    fn a_clause_that_the_provider_left_out_was_not_said() {
+        let mut speech = Speech::default();
+        speech.add("One.".to_owned(), 0);
+        let second = speech.add("Two.".to_owned(), 0);
+        assert!(speech.audio(second, 800, &[]));
+        speech.all_complete();
+        assert_eq!(speech.heard_all(800), "Two.");
+        assert_eq!(speech.sent_all(), "Two.");
     }
 }

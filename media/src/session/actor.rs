@@ -406,11 +406,9 @@ impl Actor {
 
     fn thought(&mut self, event: LlmEvent) {
         let LlmEvent { ask, asked_at, arrived_at, what } = event;
+        self.clock.answered(ask, self.at(asked_at), self.at(arrived_at));
         let input = match what {
-            Ok(LlmPiece::Delta(text)) => {
-                self.clock.answered(ask, self.at(asked_at), self.at(arrived_at));
-                Input::LlmDelta { ask, text }
-            }
+            Ok(LlmPiece::Delta(text)) => Input::LlmDelta { ask, text },
             Ok(LlmPiece::ToolCall { id, name, arguments }) => Input::LlmToolCall { ask, id, name, arguments },
             Ok(LlmPiece::Done { finish, usage }) => {
                 if let Some(usage) = usage {

@@ -15,17 +15,35 @@ const REMEMBERED: usize = 4;
 /// The dialogue reads the clock a moment after us.
 const SAME_INSTANT: Duration = Duration::from_millis(20);
 
-#[derive(Debug, Clone, Copy, Default)]
+/// Requests remembered per reply: more rounds of tools than a turn may have.
+const MOST_ASKS: usize = 8;
+
+/// One request to the language model: when it left, and when the last of its answer that mattered came in.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    ask: AskId,
+    sent: Option<CallTime>,
+    answered: Option<CallTime>,
+}
+
+#[derive(Debug, Clone, Default)]
 struct Reply {
-    ask: Option<AskId>,
-    /// The request left for the language model.
-    llm_asked: Option<CallTime>,
-    /// The last words of the first clause came in.
-    llm_answered: Option<CallTime>,
+    /// All that were made before the first clause: a reply that first notes an answer asks twice.
+    asks: Vec<Asked>,
     tts_asked: Option<CallTime>,
     tts_answered: Option<CallTime>,
     first_frame: Option<CallTime>,
     has_clause: bool,
+}
+
+impl Reply {
+    fn llm_asked(&self) -> Option<CallTime> {
+        self.asks.iter().find_map(|asked| asked.sent)
+    }
+
+    fn llm_answered(&self) -> Option<CallTime> {
+        self.asks.iter().rev().find_map(|asked| asked.answered)
+    }
 }
 
 /// Notes the instants the dialogue cannot see.
@@ -48,17 +66,18 @@ impl ReplyClock {
 
     pub(super) fn asked(&mut self, epoch: Epoch, ask: AskId) {
         let reply = self.reply(epoch);
-        // A later round of the same reply (after a tool) starts the wait anew only while nothing has been spoken.
-        if !reply.has_clause {
-            *reply = Reply { ask: Some(ask), ..Reply::default() };
+        // What is asked once something has been spoken (another round after a tool) delays nothing that is measured.
+        if !reply.has_clause && reply.asks.len() < MOST_ASKS {
+            reply.asks.push(Asked { ask, sent: None, answered: None });
         }
     }
 
     pub(super) fn answered(&mut self, ask: AskId, asked_at: CallTime, arrived_at: CallTime) {
-        let of_ask = self.replies.iter_mut().find(|(_, reply)| reply.ask == Some(ask) && !reply.has_clause);
-        if let Some((_, reply)) = of_ask {
-            reply.llm_asked = Some(asked_at);
-            reply.llm_answered = Some(arrived_at);
+        let waiting = self.replies.iter_mut().filter(|(_, reply)| !reply.has_clause);
+        let of_ask = waiting.flat_map(|(_, reply)| &mut reply.asks).find(|asked| asked.ask == ask);
+        if let Some(asked) = of_ask {
+            asked.sent = Some(asked_at);
+            asked.answered = Some(arrived_at);
         }
     }
 
@@ -88,7 +107,7 @@ impl ReplyClock {
         put("speech_end", latency.speech_end);
         put("stt_final", latency.stt_final);
         put("end_of_turn", latency.end_of_turn);
-        put("llm_asked", reply.llm_asked);
+        put("llm_asked", reply.llm_asked());
         put("first_token", latency.first_token);
         put("first_clause", latency.first_clause);
         put("tts_asked", reply.tts_asked);
@@ -110,7 +129,7 @@ impl ReplyClock {
         let Some(sent) = latency.first_frame_sent else { return Reply::default() };
         let is_it =
             |reply: &Reply| reply.first_frame.is_some_and(|at| at.since(sent).max(sent.since(at)) <= SAME_INSTANT);
-        self.replies.iter().rev().map(|(_, reply)| *reply).find(is_it).unwrap_or_default()
+        self.replies.iter().rev().map(|(_, reply)| reply).find(|reply| is_it(reply)).cloned().unwrap_or_default()
     }
 
     /// Measures a settled agent turn.
@@ -126,7 +145,7 @@ impl ReplyClock {
         let reply = self.of(latency);
         stage("endpointing", latency.speech_end, latency.end_of_turn);
         stage("stt_final", latency.speech_end, latency.stt_final);
-        stage("llm_first_clause", reply.llm_asked, reply.llm_answered);
+        stage("llm_first_clause", reply.llm_asked(), reply.llm_answered());
         stage("tts_first_byte", reply.tts_asked, reply.tts_answered);
         stage("playout_start", latency.first_tts_byte, latency.first_frame_sent);
         if let Some(own) = own_share(latency, &reply) {
@@ -143,7 +162,8 @@ fn own_share(latency: &Latency, reply: &Reply) -> Option<Duration> {
         (Some(from), Some(to)) => to.min(first_frame).since(from.max(end_of_turn)),
         _ => Duration::ZERO,
     };
-    let providers = within(reply.llm_asked, reply.llm_answered) + within(reply.tts_asked, reply.tts_answered);
+    let llm: Duration = reply.asks.iter().map(|asked| within(asked.sent, asked.answered)).sum();
+    let providers = llm + within(reply.tts_asked, reply.tts_answered);
     Some(first_frame.since(end_of_turn).saturating_sub(providers))
 }
 
@@ -173,6 +193,19 @@ mod tests {
         // 5 until the request left, 5 until the clause left, 10 until the first frame.
         assert_eq!(stages["own_share_ms"], 20);
         assert_eq!(stages["tts_asked"], 1_360);
+    }
+
+    #[test]
+    fn a_round_that_only_called_a_tool_was_the_providers_time_too() {
+        let mut clock = ReplyClock::default();
+        clock.asked(Epoch(1), AskId(1));
+        clock.answered(AskId(1), at(900), at(1_200));
+        clock.asked(Epoch(1), AskId(2));
+        clock.answered(AskId(2), at(1_205), at(1_500));
+        clock.spoke(Epoch(1));
+        clock.sounded(Epoch(1), at(1_505), at(1_600));
+        clock.started(Epoch(1), at(1_601));
+        assert_eq!(clock.stages(&latency(1_000, 1_601))["own_share_ms"], 11);
     }
 
     #[test]

@@ -264,5 +264,4 @@ fn time_of(samples: u64) -> Duration {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

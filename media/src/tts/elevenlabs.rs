@@ -143,5 +143,4 @@ fn stream_url(base: &Url, voice: &Voice) -> Url {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

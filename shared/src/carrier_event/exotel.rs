@@ -13,7 +13,8 @@ const MAX_REASON_CHARS: usize = 200;
 #[must_use]
 pub fn parse(webhook: &Webhook) -> CarrierEvent {
     let fields = with_stream_unfolded(&webhook.fields);
-    let text = |name: &str| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty() && *value != "null");
+    let text =
+        |name: &str| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty() && *value != "null");
     let reference = webhook.reference.clone().or_else(|| text("CustomField").map(|field| unquote(field).to_owned()));
     let mut event = CarrierEvent {
         carrier_call_id: text("CallSid").map(str::to_owned),
@@ -24,7 +25,8 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
     match webhook.source {
         Source::StatusCallback => {
             event.status = text("Status").and_then(status);
-            event.duration_seconds = longest(&[text("ConversationDuration"), text("Legs[0][OnCallDuration]"), text("Duration")]);
+            event.duration_seconds =
+                longest(&[text("ConversationDuration"), text("Legs[0][OnCallDuration]"), text("Duration")]);
             event.answered_by = ["Legs[0][AnsweredBy]", "Legs[1][AnsweredBy]", "AnsweredBy"]
                 .into_iter()
                 .find_map(|name| text(name).and_then(answered_by));
@@ -55,7 +57,9 @@ pub fn unquote(value: &str) -> &str {
 /// `Stream={json}` is the same as `Stream[..]` fields; both are seen.
 fn with_stream_unfolded(fields: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut fields = fields.clone();
-    if let Some(serde_json::Value::Object(stream)) = fields.get("Stream").and_then(|text| serde_json::from_str(text).ok()) {
+    if let Some(serde_json::Value::Object(stream)) =
+        fields.get("Stream").and_then(|text| serde_json::from_str(text).ok())
+    {
         let named = serde_json::json!({"Stream": stream});
         fields.extend(flatten(&named));
     }
@@ -86,7 +90,13 @@ fn answered_by(text: &str) -> Option<&'static str> {
 
 /// Seconds, of the fields that have any. A flow call has one leg, and its conversation between two may count as 0.
 fn longest(fields: &[Option<&str>]) -> Option<i32> {
-    fields.iter().flatten().filter_map(|text| text.parse::<f64>().ok()).map(|secs| secs.round() as i32).filter(|s| *s >= 0).max()
+    fields
+        .iter()
+        .flatten()
+        .filter_map(|text| text.parse::<f64>().ok())
+        .map(|secs| secs.round() as i32)
+        .filter(|s| *s >= 0)
+        .max()
 }
 
 fn stream_end(status: Option<&str>, by: Option<&str>) -> Option<String> {
@@ -156,7 +166,13 @@ mod tests {
     fn a_stream_in_one_json_parameter_is_the_same_as_in_many() {
         let one = parse(&webhook(
             Source::Passthru,
-            &[("CallSid", "a"), ("Stream", r#"{"Status":"cancelled","Duration":"12","DisconnectedBy":"user","RecordingUrl":"https://r/1.mp3"}"#)],
+            &[
+                ("CallSid", "a"),
+                (
+                    "Stream",
+                    r#"{"Status":"cancelled","Duration":"12","DisconnectedBy":"user","RecordingUrl":"https://r/1.mp3"}"#,
+                ),
+            ],
         ));
         let many = parse(&webhook(
             Source::Passthru,

@@ -162,13 +162,11 @@ pub(super) async fn set_aside(
     )
     .execute(&mut *conn)
     .await?;
-    let event =
-        NewEvent { account_id: account, call_id: None, lead_id: Some(candidate.lead_id), kind, data, at: now };
+    let event = NewEvent { account_id: account, call_id: None, lead_id: Some(candidate.lead_id), kind, data, at: now };
     call_event::record(conn, event).await
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

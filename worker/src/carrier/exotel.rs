@@ -150,7 +150,6 @@ impl Exotel {
     }
 
     /// A request for a recording: with our credentials only where they belong.
-    #[must_use]
     pub fn recording_request(&self, http: &reqwest::Client, url: &url::Url) -> reqwest::RequestBuilder {
         let request = http.get(url.clone());
         if self.trusts(url) { self.authorized(request) } else { request }

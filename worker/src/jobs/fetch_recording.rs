@@ -53,7 +53,10 @@ pub async fn run(job: FetchRecording, job_context: JobContext, ctx: Context) -> 
         Ok(fetched) => fetched,
         Err(FetchError::RateLimited { retry_after }) => {
             let wait = retry_after.unwrap_or(Duration::from_secs(30));
-            return Err(JobError::snooze(wait.clamp(Duration::from_secs(1), Duration::from_secs(300)), "the carrier asks for patience"));
+            return Err(JobError::snooze(
+                wait.clamp(Duration::from_secs(1), Duration::from_secs(300)),
+                "the carrier asks for patience",
+            ));
         }
         Err(error @ FetchError::Unusable(_)) => return give_up(id, false, &error, &ctx).await,
         Err(error) if job_context.is_last_attempt() => {

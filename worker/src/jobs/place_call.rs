@@ -59,8 +59,7 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
         // Nothing has been sent, and only this run knows it.
         return hand_back(order, "the job's lease was lost", PATIENCE, ctx).await;
     }
-    let request =
-        PlaceRequest { phone: order.phone.clone(), reference: order.reference.clone(), record: order.record };
+    let request = PlaceRequest { phone: order.phone.clone(), reference: order.reference.clone(), record: order.record };
     // In a task of its own: a handler that is cut off by its timeout must not cut off the exchange half-way.
     let carrier = ctx.carrier.clone();
     let exchange = tokio::spawn(async move { carrier.place_call(&request).await }).await;
@@ -102,7 +101,8 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
 
 async fn placed(id: CallId, carrier_call_id: &str, ctx: &Context) -> Result<(), JobError> {
     let mut tx = ctx.db.begin().await.retry()?;
-    let adopted = dial::placed(&mut tx, id, carrier_call_id, ctx.clock.now(), ctx.settings.ring_silence).await.retry()?;
+    let adopted =
+        dial::placed(&mut tx, id, carrier_call_id, ctx.clock.now(), ctx.settings.ring_silence).await.retry()?;
     tx.commit().await.retry()?;
     if adopted {
         tracing::info!(call_id = %id, "a call is placed");

@@ -62,8 +62,7 @@ async fn ask_by_number(call: &Call, asked: i32, ctx: &Context) -> Result<(), Job
     };
     let ids: Vec<String> = found.iter().map(|found| found.carrier_call_id.clone()).collect();
     let claimed = dial::claimed(&ctx.db, call.carrier, &ids).await.retry()?;
-    let unclaimed: Vec<&CarrierCall> =
-        found.iter().filter(|found| !claimed.contains(&found.carrier_call_id)).collect();
+    let unclaimed: Vec<&CarrierCall> = found.iter().filter(|found| !claimed.contains(&found.carrier_call_id)).collect();
     match unclaimed[..] {
         [only] => {
             if dial::has_rival_in_doubt(&ctx.db, call).await.retry()? {
@@ -104,7 +103,11 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
     tx.commit().await.retry()?;
     if !over {
         // `sweep` asks again if it stays silent; a call that the carrier never ends is nobody's.
-        return if asked >= MAX_QUESTIONS { become_unknown(call, "the carrier never ends it", ctx).await } else { Ok(()) };
+        return if asked >= MAX_QUESTIONS {
+            become_unknown(call, "the carrier never ends it", ctx).await
+        } else {
+            Ok(())
+        };
     }
     if recording::is_expected(&ctx.db, call.id).await.retry()? {
         if asked >= MAX_QUESTIONS {

@@ -39,7 +39,10 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
         Ok(summary) => summary,
         Err(SummaryError::RateLimited { retry_after }) => {
             let wait = retry_after.unwrap_or(PATIENCE).clamp(Duration::from_secs(1), LONGEST_PATIENCE);
-            return Err(JobError::snooze(wait.mul_f64(1.0 + rand::random::<f64>() * 0.25), "the language model asks for patience"));
+            return Err(JobError::snooze(
+                wait.mul_f64(1.0 + rand::random::<f64>() * 0.25),
+                "the language model asks for patience",
+            ));
         }
         Err(error) if job_context.is_last_attempt() || matches!(error, SummaryError::NotConfigured) => {
             tracing::warn!(call_id = %call.id, error = %chain(&error), "a conversation is judged by rules");

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use shared::campaign::Campaign;
 use shared::campaign_window;
 use shared::carrier_event;
+use shared::jobs::Job;
 use shared::jobs::dispatch_campaign::DispatchCampaign;
 use shared::jobs::fetch_recording::FetchRecording;
 use shared::jobs::import_leads::ImportLeads;
@@ -14,7 +15,6 @@ use shared::jobs::reconcile_call::ReconcileCall;
 use shared::jobs::settle_call::SettleCall;
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::jobs::sweep::Sweep;
-use shared::jobs::Job;
 use shared::sweep;
 use sqlx::PgPool;
 

@@ -50,7 +50,6 @@ fn agrees(answer: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use chrono::{DateTime, Utc};
     use shared::conversation::Notes;

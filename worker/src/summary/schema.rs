@@ -89,8 +89,7 @@ impl Filled {
     /// Believes the model, except where the call itself knows better: somebody who asked not to be called again is not.
     pub fn into_summary(self, conversation: &Conversation, model: String) -> Summary {
         let live = conversation.notes.as_ref().and_then(|notes| notes.live_disposition);
-        let disposition =
-            if live == Some(Disposition::DoNotCall) { Disposition::DoNotCall } else { self.disposition };
+        let disposition = if live == Some(Disposition::DoNotCall) { Disposition::DoNotCall } else { self.disposition };
         let ended_at = conversation.ended_at.to_utc();
         let from_model = self
             .callback_at
@@ -140,7 +139,6 @@ pub(super) fn clipped(text: &str, max_chars: usize) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use shared::conversation::Notes;
 

@@ -11,10 +11,27 @@ use crate::outside::{Outside, Reply};
 
 fn client(base: &str) -> Exotel {
     let config = Config::try_parse_from([
-        "worker", "--database-url", "unused", "--our-base-url", "http://127.0.0.1:8000", "--callback-secret", "s3cret",
-        "--exotel-account-sid", "acme1", "--exotel-api-key", "key", "--exotel-api-token", "token",
-        "--exotel-virtual-number", "08047112233", "--exotel-exophlo-id", "1001", "--exotel-api-base-url", base,
-        "--carrier-timeout-secs", "1",
+        "worker",
+        "--database-url",
+        "unused",
+        "--our-base-url",
+        "http://127.0.0.1:8000",
+        "--callback-secret",
+        "s3cret",
+        "--exotel-account-sid",
+        "acme1",
+        "--exotel-api-key",
+        "key",
+        "--exotel-api-token",
+        "token",
+        "--exotel-virtual-number",
+        "08047112233",
+        "--exotel-exophlo-id",
+        "1001",
+        "--exotel-api-base-url",
+        base,
+        "--carrier-timeout-secs",
+        "1",
     ])
     .unwrap();
     Exotel::new(&config.exotel, &config.our_base_url, &config.callback_secret, Duration::from_secs(600)).unwrap()

@@ -31,7 +31,8 @@ async fn a_call_is_committed_as_dialing_before_its_request_and_carries_its_refer
     assert_eq!(request.field("Url"), "http://my.exotel.com/acme1/exoml/start_voice/1001");
     assert_eq!(request.field("CustomField"), call.reference);
     assert_eq!((request.field("Record"), request.field("TimeLimit")), ("true".into(), "600".into()));
-    let callback = format!("http://127.0.0.1:8000/webhooks/exotel/call-status?secret=s3cret&reference={}", call.reference);
+    let callback =
+        format!("http://127.0.0.1:8000/webhooks/exotel/call-status?secret=s3cret&reference={}", call.reference);
     assert_eq!(request.field("StatusCallback"), callback);
     assert_eq!(request.authorization.as_deref(), Some("Basic a2V5OnRva2Vu"));
 }
@@ -152,7 +153,10 @@ async fn wrong_credentials_and_an_empty_balance_pause_the_campaign_and_cost_no_a
         world.place(id).await.unwrap();
         assert!(world.call(id).await.withdrawn_at.is_some());
         assert_eq!(world.lead_of(id).await.1, 0);
-        assert_eq!(world.text("select status || ' ' || pause_reason from campaigns").await.unwrap(), format!("paused {reason}"));
+        assert_eq!(
+            world.text("select status || ' ' || pause_reason from campaigns").await.unwrap(),
+            format!("paused {reason}")
+        );
     }
 }
 

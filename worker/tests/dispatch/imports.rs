@@ -1,11 +1,12 @@
 //! From an uploaded list to leads.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::id::{CampaignId, ImportId};
 use shared::import::{self, Upload};
 use shared::jobs::import_leads::ImportLeads;
+use tokio::time::Instant;
 use worker::jobs;
 use worker::queue::JobContext;
 
@@ -20,7 +21,9 @@ async fn upload(world: &World, campaign: CampaignId, content: &[u8]) -> ImportId
 }
 
 async fn read(world: &World, id: ImportId) -> import::Import {
-    jobs::import_leads::run(ImportLeads { import_id: id }, JobContext::detached("import"), world.ctx.clone()).await.unwrap();
+    jobs::import_leads::run(ImportLeads { import_id: id }, JobContext::detached("import"), world.ctx.clone())
+        .await
+        .unwrap();
     import::get(&world.db, world.account, id).await.unwrap().unwrap()
 }
 

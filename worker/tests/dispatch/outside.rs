@@ -111,12 +111,7 @@ fn keep_last(replies: &mut VecDeque<Reply>) -> Option<Reply> {
     if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
 }
 
-async fn answer(
-    State(outside): State<Outside>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn answer(State(outside): State<Outside>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path().to_owned();
     let reply = {
         let mut inner = outside.inner.lock().unwrap();

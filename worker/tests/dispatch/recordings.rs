@@ -37,14 +37,16 @@ async fn fetch(world: &World, id: CallId, attempt: i32) -> Result<(), JobError> 
 async fn a_recording_is_copied_with_checksum_length_and_duration_once_it_is_there() {
     let world = World::new().await;
     let id = named(&world, &format!("{}recordings/a.wav", world.outside.base)).await;
-    world.outside.on_file([
-        Reply::Text(404, "not yet"),
-        Reply::Bytes(200, vec![("content-type", "audio/wav".into())], wav(3)),
-    ]);
+    world
+        .outside
+        .on_file([Reply::Text(404, "not yet"), Reply::Bytes(200, vec![("content-type", "audio/wav".into())], wav(3))]);
     assert!(matches!(fetch(&world, id, 1).await, Err(JobError::Retry(_))));
     fetch(&world, id, 2).await.unwrap();
     assert_eq!(
-        world.text("select status || size_bytes || ' ' || duration_ms || ' ' || length(sha256) from recordings").await.unwrap(),
+        world
+            .text("select status || size_bytes || ' ' || duration_ms || ' ' || length(sha256) from recordings")
+            .await
+            .unwrap(),
         "stored48044 3000 32"
     );
     let key = world.text("select object_key from recordings").await.unwrap();
@@ -71,7 +73,11 @@ async fn credentials_do_not_follow_a_redirect_to_another_host() {
 async fn what_never_comes_is_missing_and_what_is_no_sound_is_not_kept() {
     let world = World::new().await;
     let id = named(&world, &format!("{}recordings/a.wav", world.outside.base)).await;
-    world.outside.on_file([Reply::Bytes(200, vec![("content-type", "audio/mpeg".into())], b"<html>soon</html>".to_vec())]);
+    world.outside.on_file([Reply::Bytes(
+        200,
+        vec![("content-type", "audio/mpeg".into())],
+        b"<html>soon</html>".to_vec(),
+    )]);
     assert!(matches!(fetch(&world, id, 1).await, Err(JobError::Retry(_))));
     world.outside.on_file([Reply::Text(404, "no")]);
     fetch(&world, id, 12).await.unwrap();

@@ -33,7 +33,10 @@ fn completion(disposition: &str, callback_at: Value) -> Reply {
             "property_type": null, "site_visit": null },
         "score": 72, "score_reasons": ["knows what they want"], "callback_at_text": "tomorrow at five", "callback_at": callback_at,
     });
-    Reply::Json(200, json!({"choices": [{"message": {"content": filled.to_string(), "refusal": null}, "finish_reason": "stop"}]}))
+    Reply::Json(
+        200,
+        json!({"choices": [{"message": {"content": filled.to_string(), "refusal": null}, "finish_reason": "stop"}]}),
+    )
 }
 
 #[tokio::test]
@@ -45,7 +48,10 @@ async fn a_summary_finishes_its_lead_with_disposition_and_score() {
     let notes = world.notes(id).await;
     assert_eq!((&notes["summary_status"], &notes["lead_qualified"]), (&json!("completed"), &json!(true)));
     assert_eq!((&notes["extracted"]["location"], &notes["model"]), (&json!("Whitefield"), &json!("gpt-6-luna")));
-    assert_eq!(world.text("select status || ' ' || disposition || ' ' || score from leads").await.unwrap(), "done qualified 72");
+    assert_eq!(
+        world.text("select status || ' ' || disposition || ' ' || score from leads").await.unwrap(),
+        "done qualified 72"
+    );
 
     let asked = world.outside.asked().pop().unwrap();
     let body: Value = serde_json::from_slice(&asked.body).unwrap();
@@ -60,10 +66,9 @@ async fn a_summary_finishes_its_lead_with_disposition_and_score() {
 
 #[tokio::test]
 async fn a_callback_is_scheduled_when_it_was_asked_for_and_inside_a_window() {
-    for (asked, scheduled) in [
-        ("2026-11-24T17:00:00+05:30", "2026-11-24T11:30:00Z"),
-        ("2026-11-24T22:00:00+05:30", "2026-11-25T04:30:00Z"),
-    ] {
+    for (asked, scheduled) in
+        [("2026-11-24T17:00:00+05:30", "2026-11-24T11:30:00Z"), ("2026-11-24T22:00:00+05:30", "2026-11-25T04:30:00Z")]
+    {
         let world = World::new().await;
         let id = conversation(&world).await;
         world.outside.on_completion([completion("callback_requested", json!(asked))]);

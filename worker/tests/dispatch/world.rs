@@ -68,11 +68,35 @@ impl World {
         let files = tempfile::tempdir().unwrap();
         let (base, llm) = (outside.base.as_str(), format!("{}v1", outside.base));
         let mut arguments = vec![
-            "worker", "--database-url", "unused", "--our-base-url", "http://127.0.0.1:8000", "--callback-secret", "s3cret",
-            "--exotel-account-sid", "acme1", "--exotel-api-key", "key", "--exotel-api-token", "token",
-            "--exotel-virtual-number", "08047112233", "--exotel-exophlo-id", "1001", "--exotel-api-base-url", base,
-            "--openai-api-key", "llm-key", "--openai-base-url", &llm, "--carrier-timeout-secs", "1",
-            "--exotel-calls-per-second", "1000", "--recordings-dir", files.path().to_str().unwrap(),
+            "worker",
+            "--database-url",
+            "unused",
+            "--our-base-url",
+            "http://127.0.0.1:8000",
+            "--callback-secret",
+            "s3cret",
+            "--exotel-account-sid",
+            "acme1",
+            "--exotel-api-key",
+            "key",
+            "--exotel-api-token",
+            "token",
+            "--exotel-virtual-number",
+            "08047112233",
+            "--exotel-exophlo-id",
+            "1001",
+            "--exotel-api-base-url",
+            base,
+            "--openai-api-key",
+            "llm-key",
+            "--openai-base-url",
+            &llm,
+            "--carrier-timeout-secs",
+            "1",
+            "--exotel-calls-per-second",
+            "1000",
+            "--recordings-dir",
+            files.path().to_str().unwrap(),
         ];
         for setting in settings.chunks(2) {
             if let Some(at) = arguments.iter().position(|known| known == &setting[0]) {
@@ -91,8 +115,7 @@ impl World {
         .fetch_one(&db)
         .await
         .unwrap();
-        let world =
-            Self { db, ctx, clock, outside, account: AccountId(account), name, server, _files: files };
+        let world = Self { db, ctx, clock, outside, account: AccountId(account), name, server, _files: files };
         let mut conn = world.db.acquire().await.unwrap();
         shared::voice_agent::ensure_default(&mut conn, world.account).await.unwrap();
         world
@@ -194,8 +217,7 @@ impl World {
 
     pub async fn place_on_attempt(&self, call: CallId, attempt: i32) -> Result<(), JobError> {
         let job = PlaceCall { call_id: call };
-        jobs::place_call::run(job, attempt_of(attempt, 20), self.ctx.clone())
-            .await
+        jobs::place_call::run(job, attempt_of(attempt, 20), self.ctx.clone()).await
     }
 
     /// A call that the carrier has in hand.
@@ -206,7 +228,9 @@ impl World {
     }
 
     pub async fn settle(&self, call: CallId) {
-        jobs::settle_call::run(SettleCall { call_id: call }, JobContext::detached("settle"), self.ctx.clone()).await.unwrap();
+        jobs::settle_call::run(SettleCall { call_id: call }, JobContext::detached("settle"), self.ctx.clone())
+            .await
+            .unwrap();
     }
 
     /// As the carrier reports it, then settled.
@@ -258,7 +282,11 @@ impl World {
     }
 
     pub async fn notes(&self, call: CallId) -> Value {
-        query_scalar("select to_jsonb(v) from conversations v where call_id = $1").bind(call.0).fetch_one(&self.db).await.unwrap()
+        query_scalar("select to_jsonb(v) from conversations v where call_id = $1")
+            .bind(call.0)
+            .fetch_one(&self.db)
+            .await
+            .unwrap()
     }
 
     pub async fn has_job(&self, key: &str) -> bool {

@@ -148,3 +148,17 @@ fn a_greeting_that_nobody_heard_is_said_again() {
     call.until(6_000);
     assert_eq!(call.story().matches("Hello, this is Asha.").count(), 3, "spoken twice, heard once: {}", call.story());
 }
+
+#[test]
+fn a_reply_that_is_paused_before_it_sounds_waits_for_the_human() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text(LONG)]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    // A sound of 200 ms while the model thinks; its first audio comes at 3.4 s, while it is not yet forgotten.
+    call.sounds(3_150, 3_350);
+    call.until(5_000);
+    let pauses = call.outputs.iter().filter(|(_, output)| matches!(output, Output::PausePlayout { .. })).count();
+    assert_eq!(pauses, 2, "once at the sound, once when there is something to pause: {}", call.story());
+    call.assert_tells("3.830  resume   e2");
+    call.assert_keeps_quiet_about("clear");
+}

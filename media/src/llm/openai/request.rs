@@ -66,7 +66,6 @@ fn messages(messages: &[Message]) -> Vec<Value> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::dialogue::ToolCall;

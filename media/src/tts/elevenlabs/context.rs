@@ -231,7 +231,6 @@ impl Clause {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -249,7 +248,10 @@ mod tests {
         (vec![1; text.chars().count() * 80], Some(Alignment { chars }))
     }
 
-    fn attribute(context: &mut Context, text: &str) -> Vec<(u32, usize, Vec<(u32, u32)>)> {
+    /// Clause, samples, and `(char_offset, at_ms)` of its words.
+    type Heard = (u32, usize, Vec<(u32, u32)>);
+
+    fn attribute(context: &mut Context, text: &str) -> Vec<Heard> {
         let (samples, alignment) = spoken(text);
         let stretches = context.attribute(&samples, alignment, |_| {});
         let marks = |s: &Stretch| s.alignment.iter().map(|c| (c.char_offset, c.at_ms)).collect();

@@ -83,7 +83,6 @@ pub(super) fn parse(text: &str) -> Result<Message<'_>, serde_json::Error> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
