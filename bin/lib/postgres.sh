@@ -105,7 +105,7 @@ postgres_url() { printf '%s/%s\n' "${DATABASE_URL%/*}" "$1"; }
 
 # psql as the cluster's superuser; quiet, and stops at the first error.
 postgres_psql() {
-  "$(postgres_bin)/psql" --no-psqlrc --quiet --set ON_ERROR_STOP=1 "$DATABASE_URL" "$@" 2> >(grep -v '^NOTICE:' >&2)
+  PGOPTIONS='-c client_min_messages=warning' "$(postgres_bin)/psql" --no-psqlrc --quiet --set ON_ERROR_STOP=1 "$DATABASE_URL" "$@"
 }
 
 # postgres_role: creates the role `trunkline` that the product runs as. It is no superuser, so that row-level security binds it

@@ -8,11 +8,15 @@ cd "$ROOT"
 . bin/lib/postgres.sh
 CRATES=(shared worker)
 
-SQLX_OFFLINE=true cargo build --quiet --workspace --bins
+# Migrated with psql, not with our own `api migrate`: that could only be built with the very .sqlx that is being written.
+queue_schema=$(cargo metadata --locked --format-version 1 --filter-platform "$(rustc -vV | sed -n 's/^host: //p')" |
+  grep -o '"manifest_path":"[^"]*/apalis-postgres-[^"]*/Cargo.toml"' | head -1 | sed 's#^"manifest_path":"##; s#/Cargo.toml"$##')
 postgres_up "${POSTGRES_CLUSTER:-dev}"
 postgres_psql -c 'drop database if exists trunkline_prepare with (force)' -c 'create database trunkline_prepare'
 SQLX_DATABASE_URL=$(postgres_url trunkline_prepare)
-DATABASE_URL=$SQLX_DATABASE_URL target/debug/api migrate >/dev/null
+for migration in "$queue_schema"/migrations/*.sql migrations/*.sql; do
+  DATABASE_URL=$SQLX_DATABASE_URL postgres_psql --file "$migration" >/dev/null
+done
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT

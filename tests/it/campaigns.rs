@@ -89,9 +89,7 @@ async fn a_busy_lead_is_dialed_again_after_the_backoff() {
     let statuses: Vec<&str> = calls.iter().map(|call| call["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["busy", "completed"]);
     assert_eq!(calls[1]["attempt"], 2);
-    let at = |call: &Value, field: &str| {
-        chrono::DateTime::parse_from_rfc3339(call[field].as_str().unwrap()).unwrap()
-    };
+    let at = |call: &Value, field: &str| chrono::DateTime::parse_from_rfc3339(call[field].as_str().unwrap()).unwrap();
     let gap = at(&calls[1], "queued_at") - at(&calls[0], "ended_at");
     assert!(gap >= chrono::TimeDelta::seconds(160), "called again after {gap}, within the backoff less its jitter");
     app.finish().await;
@@ -178,12 +176,8 @@ async fn the_published_walk_through_runs_as_published() {
         curl -sf http://localhost:8000/debug/sessions
     "#
     .replace("http://localhost:8000", &app.api_url);
-    let run = tokio::process::Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(app.logs.path())
-        .output()
-        .await
-        .unwrap();
+    let run =
+        tokio::process::Command::new("bash").args(["-c", &script]).current_dir(app.logs.path()).output().await.unwrap();
     assert!(run.status.success(), "{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     app.campaign_completes(1, MINUTES).await;
     assert_eq!(lead_of(&app, 1).await["disposition"], "qualified");

@@ -84,10 +84,20 @@ async fn nonsense_from_a_provider_or_the_carrier_is_counted_and_survived() {
     }
     let call = call_under(&app, json!({"name": "openai.bad_json", "count": 1})).await;
     assert!(call["transcript"].as_array().unwrap().len() >= 3, "{call}");
-    assert!(call["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "a bad summary is asked for again: {call}");
+    assert!(
+        call["summary"].as_str().is_some_and(|summary| !summary.is_empty()),
+        "a bad summary is asked for again: {call}"
+    );
     eventually(Duration::from_secs(10), || async {
-        let media: String =
-            app.client.get(format!("http://127.0.0.1:{}/metrics", app.media_port)).send().await.unwrap().text().await.unwrap();
+        let media: String = app
+            .client
+            .get(format!("http://127.0.0.1:{}/metrics", app.media_port))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         if media.contains("live_calls 0") { Ok(()) } else { Err("a call is still up".into()) }
     })
     .await;

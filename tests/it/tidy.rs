@@ -102,7 +102,8 @@ fn what_decides_has_no_world_in_it() {
     pure.extend(["shared/src/calling_window.rs", "shared/src/retry_policy.rs"].map(PathBuf::from));
     for file in pure {
         let code = code(&file);
-        for word in ["async fn", "async move", ".await", "tokio::", "Instant::now", "Utc::now", "SystemTime", "rand::"] {
+        for word in ["async fn", "async move", ".await", "tokio::", "Instant::now", "Utc::now", "SystemTime", "rand::"]
+        {
             assert!(!code.contains(word), "{} contains `{word}`: it must decide from what it is told", file.display());
         }
     }
@@ -121,10 +122,16 @@ fn a_job_is_one_word_everywhere() {
         let payload = read(format!("shared/src/jobs/{job}.rs"));
         let type_name: String =
             job.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<Vec<_>>().concat();
-        assert!(payload.contains(&format!("struct {type_name}")), "shared/src/jobs/{job}.rs does not define {type_name}");
+        assert!(
+            payload.contains(&format!("struct {type_name}")),
+            "shared/src/jobs/{job}.rs does not define {type_name}"
+        );
         assert!(payload.contains(&format!("\"{job}\"")), "the queue of {type_name} is not called {job}");
         assert!(root().join(format!("worker/src/jobs/{job}.rs")).exists(), "worker/src/jobs/{job}.rs is missing");
-        assert!(registry.contains(&type_name) || registry.contains(&job), "worker/src/registry.rs does not register {job}");
+        assert!(
+            registry.contains(&type_name) || registry.contains(&job),
+            "worker/src/registry.rs does not register {job}"
+        );
     }
 }
 
@@ -141,7 +148,9 @@ fn the_example_environment_names_exactly_the_documented_variables() {
     let example: BTreeSet<String> = read(".env.example")
         .lines()
         .filter_map(|line| line.trim_start_matches("# ").split_once('=').map(|(name, _)| name.to_owned()))
-        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        })
         .collect();
     let missing: Vec<_> = documented.difference(&example).collect();
     let stale: Vec<_> = example.difference(&documented).collect();

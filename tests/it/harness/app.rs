@@ -112,13 +112,16 @@ impl TestApp {
             environment,
             database,
         };
-        for url in [app.api_url.clone(), format!("http://127.0.0.1:{media_port}"), format!("http://127.0.0.1:{metrics_port}")]
+        for url in
+            [app.api_url.clone(), format!("http://127.0.0.1:{media_port}"), format!("http://127.0.0.1:{metrics_port}")]
         {
             eventually(Duration::from_secs(30), || async {
                 match app.client.get(format!("{url}/ready")).send().await {
                     Ok(answer) if answer.status().is_success() => Ok(()),
                     Ok(answer) => Err(format!("{url}/ready: {}", answer.status())),
-                    Err(error) => Err(format!("{url}/ready: {error}\n{}{}{}", app.api.log(), app.worker.log(), app.media.log())),
+                    Err(error) => {
+                        Err(format!("{url}/ready: {error}\n{}{}{}", app.api.log(), app.worker.log(), app.media.log()))
+                    }
                 }
             })
             .await;
@@ -128,10 +131,6 @@ impl TestApp {
 
     pub fn restart_worker(&mut self) {
         self.worker = Process::start("worker", &[], &self.environment, self.logs.path());
-    }
-
-    pub fn restart_media(&mut self) {
-        self.media = Process::start("media", &[], &self.environment, self.logs.path());
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -245,15 +244,25 @@ async fn superuser() -> sqlx::PgConnection {
 async fn fresh_database() -> (String, String) {
     let name = format!("story_{}_{}", std::process::id(), shared::clock::wall().timestamp_micros());
     let mut connection = superuser().await;
-    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name} owner trunkline"))).execute(&mut connection).await.unwrap();
-    let url = std::env::var("TEST_DATABASE_URL").unwrap().replacen("postgres:", "trunkline:", 2).replacen("trunkline://", "postgres://", 1);
+    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name} owner trunkline")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let url = std::env::var("TEST_DATABASE_URL").unwrap().replacen("postgres:", "trunkline:", 2).replacen(
+        "trunkline://",
+        "postgres://",
+        1,
+    );
     let (server, _) = url.rsplit_once('/').unwrap();
     (name.clone(), format!("{server}/{name}"))
 }
 
 async fn drop_database(name: &str) {
     let mut connection = superuser().await;
-    sqlx::query(sqlx::AssertSqlSafe(format!("drop database if exists {name} with (force)"))).execute(&mut connection).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
 }
 
 fn free_ports<const N: usize>() -> [u16; N] {

@@ -17,7 +17,11 @@ impl Process {
     /// Starts `target/debug/<name>`; its log goes to `<logs>/<name>.log`.
     pub fn start(name: &'static str, arguments: &[&str], environment: &[(String, String)], logs: &Path) -> Self {
         let program = program(name);
-        assert!(program.exists(), "{} is not built; run bin/test, or cargo build --workspace --bins", program.display());
+        assert!(
+            program.exists(),
+            "{} is not built; run bin/test, or cargo build --workspace --bins",
+            program.display()
+        );
         let log = logs.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(program)
