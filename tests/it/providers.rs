@@ -48,8 +48,8 @@ async fn without_ears_the_agent_says_so_and_ends_the_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_language_model_the_agent_apologises_and_ends_the_call() {
     let app = TestApp::start().await;
-    // The summary needs the model too: it must come back for that.
-    let fault = json!({"name": "openai.refuse", "count": 6, "value": 503});
+    // Only the conversation's requests carry its cache key: the summary still finds its model.
+    let fault = json!({"name": "openai.refuse", "count": 1000, "match": "campaign-", "value": 503});
     let call = call_under(&app, fault).await;
     assert_eq!(call["hangup_cause"], "llm_unavailable", "{call}");
     assert!(agent_said(&call) >= 2, "an apology follows the greeting: {call}");
