@@ -37,7 +37,7 @@ as_postgres_owner() {
 
 # Where the cluster NAME keeps its files; creates the place.
 postgres_home() {
-  local name=$1 link="$ROOT/.data/$1" owner home
+  local name=$1 link="$ROOT/.data/pg-$1" owner home
   mkdir -p "$ROOT/.data"
   if [ "$(id -u)" -ne 0 ]; then mkdir -p "$link"; printf '%s\n' "$link"; return; fi
   owner=$(postgres_owner)
@@ -69,8 +69,8 @@ postgres_up() {
     ( umask 077; printf '%s\n' "$password" > "$home/password" )
     [ "$(id -u)" -ne 0 ] || chown "$(postgres_owner)" "$home/password"
     if ! as_postgres_owner "$bin/initdb" --pgdata "$home/data" --username postgres --auth scram-sha-256 \
-        --pwfile "$home/password" --encoding UTF8 --locale C.UTF-8 >"$ROOT/.data/$name-initdb.log" 2>&1; then
-      echo "PostgreSQL could not create its cluster:" >&2; tail -5 "$ROOT/.data/$name-initdb.log" >&2; return 1
+        --pwfile "$home/password" --encoding UTF8 --locale C.UTF-8 >"$ROOT/.data/pg-$name-initdb.log" 2>&1; then
+      echo "PostgreSQL could not create its cluster:" >&2; tail -5 "$ROOT/.data/pg-$name-initdb.log" >&2; return 1
     fi
   fi
   if ! as_postgres_owner "$bin/pg_ctl" status --pgdata "$home/data" >/dev/null 2>&1; then
@@ -95,7 +95,7 @@ postgres_up() {
 postgres_down() {
   local bin home
   bin=$(postgres_bin) || return 0
-  [ -e "$ROOT/.data/$1" ] || return 0
+  [ -e "$ROOT/.data/pg-$1" ] || return 0
   home=$(postgres_home "$1")
   as_postgres_owner "$bin/pg_ctl" stop --pgdata "$home/data" --mode fast --wait >/dev/null 2>&1 || true
 }
