@@ -19,7 +19,8 @@ for migration in "$queue_schema"/migrations/*.sql migrations/*.sql; do
 done
 
 fresh=$(mktemp -d)
-trap 'rm -rf "$fresh"' EXIT
+# A developer's own cluster stays up; one that was named for this run alone does not.
+trap 'rm -rf "$fresh"; [ -z "${POSTGRES_CLUSTER:-}" ] || postgres_down "$POSTGRES_CLUSTER"' EXIT
 export SQLX_DATABASE_URL SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh
 unset DATABASE_URL
 for crate in "${CRATES[@]}"; do
