@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::harness::{Lead, TestApp, eventually};
+use tests::harness::{Lead, TestApp, eventually};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const KABIR: Lead = Lead { name: "Kabirdas", phone: "+919999900102" };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::harness::{Lead, TestApp, eventually};
+use tests::harness::{Lead, TestApp, eventually};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);
@@ -63,8 +63,8 @@ async fn a_worker_killed_at_any_moment_rings_nobody_twice() {
             if calls >= placed { Ok(()) } else { Err(format!("{calls} calls")) }
         })
         .await;
-        app.worker.kill_9().await;
-        app.restart_worker();
+        app.workers[0].kill_9().await;
+        app.workers[0].restart();
     }
     app.campaign_completes(campaign, MINUTES).await;
     let mut numbers: Vec<String> = app.carrier_calls().await.iter().map(|call| call["from"].to_string()).collect();

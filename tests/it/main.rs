@@ -5,6 +5,5 @@
 
 mod campaigns;
 mod faults;
-mod harness;
 mod providers;
 mod tidy;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Lead, TestApp, eventually};
+use tests::harness::{Lead, TestApp, eventually};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);

@@ -1,12 +1,16 @@
 //! The whole product, started for one test: a database of its own, the sandbox in this process, and the three binaries.
 
 mod app;
+mod database;
 mod process;
+mod relay;
 
 use std::future::Future;
 use std::time::Duration;
 
-pub use app::{Lead, TestApp};
+pub use app::{Lead, Setup, TestApp};
+pub use process::{Process, binaries};
+pub use relay::Relay;
 
 /// Asks `look` again and again until it answers `Ok`, at most for `bound`; then fails with its last `Err`.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(bound: Duration, mut look: impl FnMut() -> F) -> T {
