@@ -127,6 +127,16 @@ impl Clock {
         }
     }
 
+    /// How much domain time passes while the wall clock advances by `wall`.
+    #[must_use]
+    pub fn domain(&self, wall: Duration) -> TimeDelta {
+        let domain = match &self.0 {
+            Kind::Hurried { speed, .. } => wall.mul_f64(*speed),
+            Kind::System | Kind::Fixed(_) => wall,
+        };
+        TimeDelta::from_std(domain).unwrap_or(TimeDelta::MAX)
+    }
+
     /// Moves a fixed clock; a clock that runs by itself is left alone.
     pub fn advance(&self, by: TimeDelta) {
         if let Kind::Fixed(at) = &self.0 {

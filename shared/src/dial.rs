@@ -11,10 +11,12 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::call_event::{self, NewEvent};
+use crate::dispatch::Limits;
 use crate::do_not_call;
 use crate::id::{AccountId, CallId, CampaignId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
 use crate::jobs::reconcile_call::ReconcileCall;
+use crate::pace::{self, Pace};
 
 /// Leave to send one request.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ impl Refusal {
 #[derive(Clone, Debug)]
 pub enum Begun {
     Dial(Order),
+    /// Still queued: the pace allows no call for so long (wall clock).
+    TooFast(Duration),
     /// Still queued, but a guard says no: withdraw it.
     Refused(Refusal),
     /// Somebody else moved it; `None` if it does not exist.
@@ -69,15 +73,26 @@ pub enum Begun {
 }
 
 /// Moves `queued → dialing` if every guard still holds at this instant: the campaign runs, the window of the lead's zone is
-/// open, the number is not on the do-not-call list. Commit before sending.
+/// open and stays so long enough, the number is not on the do-not-call list, the pace allows it. Pass a connection inside a
+/// transaction, and commit before sending.
 ///
 /// `answer_within`: how long (wall clock) until silence about the call is looked into.
 pub async fn begin(
     db: &mut PgConnection,
     id: CallId,
     now: DateTime<Utc>,
+    limits: &Limits,
     answer_within: Duration,
 ) -> sqlx::Result<Begun> {
+    let last_dial = now + limits.last_dial_before_close;
+    let Some(pace) = pace_of(&mut *db, id, limits).await? else {
+        return Ok(objection(db, id, now, last_dial).await?.unwrap_or(Begun::NotQueued(None)));
+    };
+    // Before the call's own row: whoever reserves calls takes its locks in this order too.
+    if let Some(wait) = pace::wait(&mut *db, &pace).await? {
+        // A call that may not be dialed at all need not wait for its turn to hear so.
+        return Ok(objection(db, id, now, last_dial).await?.unwrap_or(Begun::TooFast(wait)));
+    }
     let order = sqlx::query_as!(
         Order,
         r#"
@@ -92,8 +107,8 @@ pub async fn begin(
             join campaign_windows w
                 on w.campaign_id = l.campaign_id and w.time_zone = l.time_zone and w.country = l.country
             where c.id = $1 and c.status = 'queued' and l.id = c.lead_id
-                and g.status = 'running' and (g.ends_at is null or $2 < g.ends_at)
-                and w.opens_at <= $2 and $2 < w.closes_at
+                and g.status = 'running' and (g.ends_at is null or $4 < g.ends_at)
+                and w.opens_at <= $2 and $4 < w.closes_at
                 and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
             returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record
         ),
@@ -111,21 +126,60 @@ pub async fn begin(
         id as CallId,
         now,
         answer_within.as_secs_f64(),
+        last_dial,
     )
     .fetch_optional(&mut *db)
     .await?;
     match order {
-        Some(order) => Ok(Begun::Dial(order)),
-        None => refusal(db, id, now).await,
+        Some(order) => {
+            pace::take(db, &pace).await?;
+            Ok(Begun::Dial(order))
+        }
+        // A guard that holds again meanwhile counts as a closed window: the dispatcher decides anew.
+        None => Ok(objection(db, id, now, last_dial).await?.unwrap_or(Begun::Refused(Refusal::WindowClosed))),
     }
 }
 
-/// Which guard said no. A guard that holds again meanwhile counts as a closed window: the dispatcher decides anew.
-async fn refusal(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx::Result<Begun> {
+/// The buckets that a queued call draws from; `None` if it is not queued.
+async fn pace_of(db: &mut PgConnection, id: CallId, limits: &Limits) -> sqlx::Result<Option<Pace>> {
+    let row = sqlx::query!(
+        r#"
+        select c.account_id as "account: AccountId", c.carrier as "carrier: Carrier", a.calls_per_second,
+            g.id as "campaign: CampaignId", g.calls_per_second as campaign_calls_per_second
+        from calls c
+        join accounts a on a.id = c.account_id
+        join campaigns g on g.id = c.campaign_id
+        where c.id = $1 and c.status = 'queued'
+        "#,
+        id as CallId,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Pace {
+        account: row.account,
+        carrier: row.carrier,
+        calls_per_second: row.calls_per_second.min(limits.carrier_calls_per_second),
+        campaign: row.campaign_calls_per_second.map(|rate| (row.campaign, rate)),
+    }))
+}
+
+/// Which guard says no; `None` if none does.
+async fn objection(
+    db: &mut PgConnection,
+    id: CallId,
+    now: DateTime<Utc>,
+    last_dial: DateTime<Utc>,
+) -> sqlx::Result<Option<Begun>> {
     let row = sqlx::query!(
         r#"
         select c.status as "status: CallStatus", g.status as campaign_status,
-            (g.ends_at is not null and g.ends_at <= $2) as "ended!",
+            coalesce(g.ends_at <= $3, false) as "ended!",
+            exists (
+                select from leads l
+                join campaign_windows w
+                    on w.campaign_id = l.campaign_id and w.time_zone = l.time_zone and w.country = l.country
+                where l.id = c.lead_id and w.opens_at <= $2 and $3 < w.closes_at
+            ) as "open!",
             exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone) as "do_not_call!"
         from calls c
         join campaigns g on g.id = c.campaign_id
@@ -133,16 +187,18 @@ async fn refusal(db: &mut PgConnection, id: CallId, now: DateTime<Utc>) -> sqlx:
         "#,
         id as CallId,
         now,
+        last_dial,
     )
     .fetch_optional(db)
     .await?;
     Ok(match row {
-        None => Begun::NotQueued(None),
-        Some(row) if row.status != CallStatus::Queued => Begun::NotQueued(Some(row.status)),
-        Some(row) if row.do_not_call => Begun::Refused(Refusal::DoNotCall),
-        Some(row) if row.campaign_status != "running" => Begun::Refused(Refusal::CampaignNotRunning),
-        Some(row) if row.ended => Begun::Refused(Refusal::CampaignEnded),
-        Some(_) => Begun::Refused(Refusal::WindowClosed),
+        None => Some(Begun::NotQueued(None)),
+        Some(row) if row.status != CallStatus::Queued => Some(Begun::NotQueued(Some(row.status))),
+        Some(row) if row.do_not_call => Some(Begun::Refused(Refusal::DoNotCall)),
+        Some(row) if row.campaign_status != "running" => Some(Begun::Refused(Refusal::CampaignNotRunning)),
+        Some(row) if row.ended => Some(Begun::Refused(Refusal::CampaignEnded)),
+        Some(row) if !row.open => Some(Begun::Refused(Refusal::WindowClosed)),
+        Some(_) => None,
     })
 }
 

@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use crate::call::Carrier;
 use crate::id::{AccountId, CallId, CampaignId, LeadId, VoiceAgentId};
 use crate::jobs::place_call::PlaceCall;
-use crate::pace::{self, Bucket};
+use crate::pace::{self, Bucket, Pace};
 use candidate::{Candidate, Rules, Verdict, judge};
 
 /// Candidates looked at in one transaction; more wait for the next.
@@ -29,6 +29,9 @@ pub struct Limits {
     pub carrier_calls_per_second: f64,
     /// A reserved call that is not dialed by then (wall clock) is looked at by `sweep`.
     pub lease: Duration,
+    /// Nobody is dialed so shortly (domain time) before a window closes: between the last look at the guards and the phone that
+    /// rings lies at most so much.
+    pub last_dial_before_close: TimeDelta,
 }
 
 /// What one run of the dispatcher found and did.
@@ -70,9 +73,12 @@ struct Account {
     max_calls_per_day: i32,
 }
 
+/// Calls that hold a slot; the queued ones among them have not taken their token of the pace yet.
 struct Live {
     campaign: i64,
+    campaign_queued: i64,
     account: i64,
+    account_queued: i64,
 }
 
 /// Reserves calls for as many due leads as every cap allows, enqueues `place_call` for each, and says when to look again.
@@ -105,33 +111,34 @@ pub async fn dispatch(
     crate::campaign_window::refresh_stale(&mut *conn, campaign.id, now).await?;
 
     let account = account(&mut *conn, campaign.account).await?;
-    let carrier = Carrier::Exotel;
-    let rate = limits.carrier_calls_per_second.min(account.calls_per_second);
-    let mut pace = pace::refill(&mut *conn, campaign.account, carrier, rate).await?;
-    if let Some(rate) = campaign.calls_per_second {
-        let own = pace::refill_campaign(&mut *conn, campaign.id, rate).await?;
-        pace = if own.tokens < pace.tokens { own } else { pace };
-    }
+    let (account_bucket, campaign_bucket) = pace::look(
+        &mut *conn,
+        &Pace {
+            account: campaign.account,
+            carrier: Carrier::Exotel,
+            calls_per_second: limits.carrier_calls_per_second.min(account.calls_per_second),
+            campaign: campaign.calls_per_second.map(|rate| (campaign.id, rate)),
+        },
+    )
+    .await?;
     // A statement of its own, after the locks: in the snapshot of the locking one the counts could be old.
     let live = count_live(&mut *conn, &campaign).await?;
     let slots = (i64::from(campaign.max_concurrent) - live.campaign)
         .min(i64::from(account.max_concurrent) - live.account)
         .clamp(0, MAX_BATCH);
-    let free = slots.min(pace.whole_tokens());
+    let buckets = [
+        Some(account_bucket.less(live.account_queued)),
+        campaign_bucket.map(|bucket| bucket.less(live.campaign_queued)),
+    ];
+    let buckets: Vec<Bucket> = buckets.into_iter().flatten().collect();
+    let free = buckets.iter().map(Bucket::whole_tokens).min().unwrap_or(0).min(slots);
 
-    let reserved = reserve(&mut *conn, &campaign, &account, &live, pace, free, limits, now).await?;
-    if !reserved.is_empty() {
-        pace::take(&mut *conn, campaign.account, carrier, reserved.len()).await?;
-        if campaign.calls_per_second.is_some() {
-            pace::take_from_campaign(&mut *conn, campaign.id, reserved.len()).await?;
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a batch has at most a hundred calls")]
-    let left = Bucket { tokens: pace.tokens - reserved.len() as f64, ..pace };
-    let held_back_by_pace = i64::try_from(reserved.len()).is_ok_and(|calls| calls == free && free < slots);
+    let reserved = reserve(&mut *conn, &campaign, &account, &live, account_bucket, free, limits, now).await?;
+    let calls = i64::try_from(reserved.len()).unwrap_or(i64::MAX);
+    let pace_wait = buckets.iter().map(|bucket| bucket.less(calls).until_next()).max();
     Ok(Dispatched::Reserved(Reserved {
         next_at: next_due(conn, campaign.id, now).await?,
-        pace_wait: held_back_by_pace.then(|| left.until_next()),
+        pace_wait: pace_wait.filter(|_| calls == free && free < slots),
         calls: reserved,
     }))
 }
@@ -170,7 +177,9 @@ async fn count_live(conn: &mut PgConnection, campaign: &Campaign) -> sqlx::Resul
     sqlx::query_as!(
         Live,
         r#"
-        select count(*) filter (where campaign_id = $2) as "campaign!", count(*) as "account!"
+        select count(*) filter (where campaign_id = $2) as "campaign!", count(*) as "account!",
+            count(*) filter (where campaign_id = $2 and status = 'queued') as "campaign_queued!",
+            count(*) filter (where status = 'queued') as "account_queued!"
         from calls
         where account_id = $1 and status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')
         "#,
@@ -194,13 +203,15 @@ async fn reserve(
 ) -> sqlx::Result<Vec<CallId>> {
     let rules =
         Rules { max_attempts: campaign.max_attempts, min_gap: TimeDelta::minutes(i64::from(account.min_gap_minutes)) };
+    let open_until = now + limits.last_dial_before_close;
     let mut calls: Vec<CallId> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let wanted = free - i64::try_from(calls.len()).unwrap_or(i64::MAX);
         if wanted <= 0 {
             break;
         }
-        let candidates = candidate::pick(&mut *conn, campaign.id, account.max_calls_per_day, wanted, now).await?;
+        let candidates =
+            candidate::pick(&mut *conn, campaign.id, account.max_calls_per_day, wanted, now, open_until).await?;
         let exhausted_supply = i64::try_from(candidates.len()).is_ok_and(|found| found < wanted);
         let mut chosen = Vec::new();
         for candidate in candidates {

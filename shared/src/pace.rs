@@ -1,20 +1,33 @@
-//! Pace: how many calls may start per second. One token bucket per account and carrier, in wall-clock time.
+//! Pace: how many calls may start per second. Token buckets in wall-clock time: one per account and carrier, and one per
+//! campaign that has a pace of its own.
 //!
-//! The bucket's row lock is also what makes an account's cap hold: whoever reserves calls for the account holds it.
+//! A token is taken at the instant of dialing ([`take`]); the dispatcher only looks ([`look`]), so that it reserves no more than
+//! can be dialed now. The account's bucket row is also what makes its cap hold: whoever reserves calls for the account locks it.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::Carrier;
-use crate::id::AccountId;
+use crate::id::{AccountId, CampaignId};
 
 /// A refused pace climbs back from half to full in this many seconds.
 const RECOVERY_SECS: f64 = 60.0;
 /// Refusals this close together are one burst, and halve the pace once.
 const BURST_SECS: f64 = 5.0;
 
-/// What a bucket holds right now, with its row locked until the transaction ends.
+/// Whose calls start, and how fast they may.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    pub account: AccountId,
+    pub carrier: Carrier,
+    /// The least of the carrier's and the account's rates.
+    pub calls_per_second: f64,
+    /// The campaign's own rate, where it has one.
+    pub campaign: Option<(CampaignId, f64)>,
+}
+
+/// What a bucket holds right now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
     pub tokens: f64,
@@ -38,57 +51,88 @@ impl Bucket {
         let missing = (1.0 - self.tokens).max(0.0);
         Duration::try_from_secs_f64(missing / self.rate.max(0.001)).unwrap_or(Duration::from_secs(60))
     }
+
+    /// The bucket when `calls` more have been dialed.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "calls in progress are thousands at most")]
+    pub fn less(self, calls: i64) -> Self {
+        Self { tokens: self.tokens - calls as f64, ..self }
+    }
 }
 
-/// Refills the bucket and locks it. `calls_per_second` is the least of the carrier's and the account's rates. The bucket
-/// holds one second's worth, and at least one call.
-pub async fn refill(
-    db: &mut PgConnection,
-    account: AccountId,
-    carrier: Carrier,
-    calls_per_second: f64,
-) -> sqlx::Result<Bucket> {
-    sqlx::query!(
-        "insert into pace_buckets (account_id, carrier, tokens) values ($1, $2, greatest(1, $3::float8)) on conflict do nothing",
-        account as AccountId,
-        carrier.as_str(),
-        calls_per_second,
-    )
-    .execute(&mut *db)
-    .await?;
+/// Refills the account's bucket, locks it until the transaction ends, and says what it holds; likewise the campaign's, if it has
+/// one.
+pub async fn look(db: &mut PgConnection, pace: &Pace) -> sqlx::Result<(Bucket, Option<Bucket>)> {
+    let account = draw(&mut *db, pace, 0.0).await?;
+    let campaign = match pace.campaign {
+        Some((campaign, rate)) => Some(draw_from_campaign(db, pace.account, campaign, rate, 0.0).await?),
+        None => None,
+    };
+    Ok((account, campaign))
+}
+
+/// How long until there is a token in every bucket; `None` if there is one now, and then it stays until the transaction ends.
+pub async fn wait(db: &mut PgConnection, pace: &Pace) -> sqlx::Result<Option<Duration>> {
+    let (account, campaign) = look(db, pace).await?;
+    let short = [Some(account), campaign].into_iter().flatten().filter(|bucket| bucket.tokens < 1.0);
+    Ok(short.map(|bucket| bucket.until_next()).max())
+}
+
+/// Takes one token of every bucket, after [`wait`] has found them.
+pub async fn take(db: &mut PgConnection, pace: &Pace) -> sqlx::Result<()> {
+    draw(&mut *db, pace, 1.0).await?;
+    if let Some((campaign, rate)) = pace.campaign {
+        draw_from_campaign(db, pace.account, campaign, rate, 1.0).await?;
+    }
+    Ok(())
+}
+
+/// Refills and draws `tokens` of the account's bucket, whatever it holds.
+async fn draw(db: &mut PgConnection, pace: &Pace, tokens: f64) -> sqlx::Result<Bucket> {
     // `clock_timestamp`, not `now`: this transaction may have begun long before it got the lock.
     let row = sqlx::query!(
         r#"
-        update pace_buckets
-        set tokens = least(greatest(1, $3::float8), tokens + greatest(0, extract(epoch from clock_timestamp() - refilled_at))::float8 * $3 * factor),
-            factor = least(1, factor + greatest(0, extract(epoch from clock_timestamp() - refilled_at))::float8 / (2 * $4::float8)),
-            refilled_at = greatest(refilled_at, clock_timestamp())
-        where account_id = $1 and carrier = $2
+        insert into pace_buckets as b (account_id, carrier, tokens) values ($1, $2, greatest(1, $3::float8) - $5::float8)
+        on conflict (account_id, carrier) do update
+        set tokens = pace_refilled(b.tokens, clock_timestamp() - b.refilled_at, $3 * b.factor) - $5,
+            factor = least(1, b.factor + greatest(0, extract(epoch from clock_timestamp() - b.refilled_at))::float8 / (2 * $4::float8)),
+            refilled_at = greatest(b.refilled_at, clock_timestamp())
         returning tokens, factor
         "#,
-        account as AccountId,
-        carrier.as_str(),
-        calls_per_second,
+        pace.account as AccountId,
+        pace.carrier.as_str(),
+        pace.calls_per_second,
         RECOVERY_SECS,
+        tokens,
     )
-    .fetch_one(&mut *db)
+    .fetch_one(db)
     .await?;
-    Ok(Bucket { tokens: row.tokens, rate: calls_per_second * row.factor, factor: row.factor })
+    Ok(Bucket { tokens: row.tokens, rate: pace.calls_per_second * row.factor, factor: row.factor })
 }
 
-/// Takes `calls` tokens out of the bucket.
-pub async fn take(db: impl PgExecutor<'_>, account: AccountId, carrier: Carrier, calls: usize) -> sqlx::Result<()> {
-    #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred calls")]
-    let calls = calls as f64;
-    sqlx::query!(
-        "update pace_buckets set tokens = tokens - $3 where account_id = $1 and carrier = $2",
+async fn draw_from_campaign(
+    db: &mut PgConnection,
+    account: AccountId,
+    campaign: CampaignId,
+    calls_per_second: f64,
+    tokens: f64,
+) -> sqlx::Result<Bucket> {
+    let tokens = sqlx::query_scalar!(
+        r#"
+        insert into campaign_pace_buckets as b (campaign_id, account_id, tokens) values ($1, $2, greatest(1, $3::float8) - $4::float8)
+        on conflict (campaign_id) do update
+        set tokens = pace_refilled(b.tokens, clock_timestamp() - b.refilled_at, $3) - $4,
+            refilled_at = greatest(b.refilled_at, clock_timestamp())
+        returning tokens
+        "#,
+        campaign as CampaignId,
         account as AccountId,
-        carrier.as_str(),
-        calls,
+        calls_per_second,
+        tokens,
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(Bucket { tokens, rate: calls_per_second, factor: 1.0 })
 }
 
 /// The carrier said 429 or 5xx: half as fast from now on, down to a twentieth.
@@ -96,55 +140,13 @@ pub async fn halve(db: impl PgExecutor<'_>, account: AccountId, carrier: Carrier
     sqlx::query!(
         r#"
         update pace_buckets
-        set factor = greatest(0.05, factor / 2), tokens = 0, halved_at = clock_timestamp()
+        set factor = greatest(0.05, factor / 2), tokens = least(tokens, 0), halved_at = clock_timestamp()
         where account_id = $1 and carrier = $2
             and (halved_at is null or halved_at < clock_timestamp() - make_interval(secs => $3))
         "#,
         account as AccountId,
         carrier.as_str(),
         BURST_SECS,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// A campaign's own pace, where it has one; its row is locked by the dispatcher.
-pub(crate) async fn refill_campaign(
-    db: &mut PgConnection,
-    campaign: crate::id::CampaignId,
-    calls_per_second: f64,
-) -> sqlx::Result<Bucket> {
-    let tokens = sqlx::query_scalar!(
-        r#"
-        update campaigns
-        set pace_tokens = least(
-                greatest(1, $2::float8),
-                pace_tokens + greatest(0, extract(epoch from clock_timestamp() - pace_refilled_at))::float8 * $2
-            ),
-            pace_refilled_at = greatest(pace_refilled_at, clock_timestamp())
-        where id = $1
-        returning pace_tokens
-        "#,
-        campaign as crate::id::CampaignId,
-        calls_per_second,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(Bucket { tokens, rate: calls_per_second, factor: 1.0 })
-}
-
-pub(crate) async fn take_from_campaign(
-    db: impl PgExecutor<'_>,
-    campaign: crate::id::CampaignId,
-    calls: usize,
-) -> sqlx::Result<()> {
-    #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred calls")]
-    let calls = calls as f64;
-    sqlx::query!(
-        "update campaigns set pace_tokens = pace_tokens - $2 where id = $1",
-        campaign as crate::id::CampaignId,
-        calls,
     )
     .execute(db)
     .await?;
@@ -161,6 +163,6 @@ mod tests {
         assert_eq!(bucket.whole_tokens(), 0);
         assert_eq!(bucket.until_next(), Duration::from_millis(250));
         assert_eq!(Bucket { tokens: 2.9, ..bucket }.whole_tokens(), 2);
-        assert_eq!(Bucket { tokens: -1.0, ..bucket }.whole_tokens(), 0);
+        assert_eq!(Bucket { tokens: 2.9, ..bucket }.less(3).whole_tokens(), 0);
     }
 }

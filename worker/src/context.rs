@@ -12,6 +12,7 @@ use shared::storage::Storage;
 
 use crate::carrier::Exotel;
 use crate::config::Config;
+use crate::jobs::place_call::GUARDS_FRESH_FOR;
 use crate::summary::Summarizer;
 
 #[derive(Clone)]
@@ -55,6 +56,7 @@ impl Context {
             .build()
             .context("the HTTP client does not start")?;
         let timeout = config.exotel.timeout();
+        let last_dial_before_close = clock.domain(GUARDS_FRESH_FOR + timeout);
         Ok(Self {
             db,
             clock,
@@ -66,6 +68,7 @@ impl Context {
                 limits: Limits {
                     carrier_calls_per_second: config.exotel.exotel_calls_per_second,
                     lease: Duration::from_secs(60),
+                    last_dial_before_close,
                 },
                 answer_within: timeout + Duration::from_secs(5),
                 ring_silence: config.exotel.ring_timeout() + Duration::from_secs(30),

@@ -72,13 +72,14 @@ pub(super) fn judge(candidate: &Candidate, rules: &Rules, now: DateTime<Utc>) ->
     Verdict::Reserve
 }
 
-/// Locks up to `limit` due leads whose windows are open, highest priority first across zones.
+/// Locks up to `limit` due leads whose windows are open, and stay open until `open_until`, highest priority first across zones.
 pub(super) async fn pick(
     conn: &mut PgConnection,
     campaign: CampaignId,
     max_calls_per_day: i32,
     limit: i64,
     now: DateTime<Utc>,
+    open_until: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Candidate>> {
     sqlx::query_as!(
         Candidate,
@@ -96,7 +97,7 @@ pub(super) async fn pick(
                 limit $4
                 for no key update skip locked
             ) l
-            where w.campaign_id = $1 and w.opens_at <= $2 and $2 < w.closes_at
+            where w.campaign_id = $1 and w.opens_at <= $2 and $5 < w.closes_at
             order by l.priority desc, l.next_at, l.id
             limit $4
         )
@@ -124,6 +125,7 @@ pub(super) async fn pick(
         now,
         max_calls_per_day,
         limit,
+        open_until,
     )
     .fetch_all(conn)
     .await

@@ -23,6 +23,8 @@ const UNREACHABLE_PAUSE: TimeDelta = TimeDelta::minutes(10);
 /// A carrier that asks for patience without saying how much gets so much.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
+/// A request leaves so soon after its guards were read, or it does not leave: a slow database must not make them stale.
+pub const GUARDS_FRESH_FOR: Duration = Duration::from_secs(2);
 /// The first question about a call in doubt.
 const ASK_IN: Duration = Duration::from_secs(3);
 
@@ -31,12 +33,22 @@ const ASK_IN: Duration = Duration::from_secs(3);
 pub async fn run(job: PlaceCall, job_context: JobContext, ctx: Context) -> Result<(), JobError> {
     let id = job.call_id;
     let mut tx = ctx.db.begin().await.retry()?;
-    let begun = dial::begin(&mut tx, id, ctx.clock.now(), ctx.settings.answer_within).await.retry()?;
+    let guards_read = tokio::time::Instant::now();
+    let settings = &ctx.settings;
+    let begun = dial::begin(&mut tx, id, ctx.clock.now(), &settings.limits, settings.answer_within).await.retry()?;
     match begun {
         Begun::Dial(order) => {
             tx.commit().await.retry()?;
+            if guards_read.elapsed() > GUARDS_FRESH_FOR {
+                hand_back(&order, "the guards went stale", Duration::ZERO, &ctx).await?;
+                return Err(JobError::snooze(
+                    Duration::from_millis(100),
+                    "the guards went stale before the request left",
+                ));
+            }
             dial_it(&order, &job_context, &ctx).await
         }
+        Begun::TooFast(wait) => Err(JobError::snooze(wait, "the pace")),
         Begun::Refused(refusal) => {
             dial::withdraw(&mut tx, id, refusal, ctx.clock.now(), None).await.retry()?;
             tx.commit().await.retry()?;

@@ -53,7 +53,8 @@ async fn a_run_that_died_before_or_after_its_request_is_asked_about_and_not_repe
     let campaign = world.campaign(1).await;
     let id = world.reserve_one(campaign).await;
     let mut conn = world.db.acquire().await.unwrap();
-    shared::dial::begin(&mut conn, id, world.now(), Duration::from_secs(15)).await.unwrap();
+    let limits = &world.ctx.settings.limits;
+    shared::dial::begin(&mut conn, id, world.now(), limits, Duration::from_secs(15)).await.unwrap();
     world.place(id).await.unwrap();
     assert!(world.outside.place_requests().is_empty());
     assert!(world.has_job(&format!("reconcile:{id}")).await);
@@ -71,6 +72,8 @@ async fn every_guard_is_read_again_at_the_instant_of_dialing() {
         ),
         ("update campaigns set ends_at = '2026-11-23T07:00:00Z'", "expired"),
         ("update campaign_windows set closes_at = '2026-11-23T07:30:00Z'", "pending"),
+        // Before the phone rang it would be closed.
+        ("update campaign_windows set closes_at = '2026-11-23T07:30:02Z'", "pending"),
     ] {
         let world = World::new().await;
         let campaign = world.campaign(1).await;
@@ -83,6 +86,55 @@ async fn every_guard_is_read_again_at_the_instant_of_dialing() {
         let (status, attempts, _) = world.lead_of(id).await;
         assert_eq!((status.as_str(), attempts), (lead_after, 0), "{what}");
     }
+}
+
+#[tokio::test]
+async fn calls_that_were_reserved_in_time_still_reach_the_carrier_one_at_a_time() {
+    let world = World::new().await;
+    let campaign = world.campaign(2).await;
+    let calls = world.reserve(campaign).await.calls;
+    for limit in ["update accounts set calls_per_second = 0.5", "update campaigns set calls_per_second = 0.5"] {
+        world.sql("update accounts set calls_per_second = 1000; update campaigns set calls_per_second = null").await;
+        world.sql(limit).await;
+        world.sql("delete from pace_buckets; delete from campaign_pace_buckets").await;
+        let sent = world.outside.place_requests().len();
+        world.place(calls[0]).await.unwrap();
+        let wait = snoozed(world.place(calls[1]).await);
+        assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&wait), "{limit}: {wait:?}");
+        assert_eq!(world.outside.place_requests().len(), sent + 1, "{limit}");
+        assert_eq!(world.call(calls[1]).await.status, CallStatus::Queued);
+        world.sql("update calls set status = 'queued', carrier_call_id = null").await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_not_be_dialed_does_not_wait_for_its_pace_to_hear_so() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let id = world.reserve_one(campaign).await;
+    world.sql("update accounts set calls_per_second = 0.5; update pace_buckets set tokens = 0").await;
+    world.sql("update campaigns set status = 'paused', pause_reason = 'operator'").await;
+    world.place(id).await.unwrap();
+    assert_eq!(world.call(id).await.status, CallStatus::Canceled);
+}
+
+#[tokio::test]
+async fn a_database_so_slow_that_the_guards_go_stale_keeps_the_request_from_leaving() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let id = world.reserve_one(campaign).await;
+    let mut other = world.db.begin().await.unwrap();
+    sqlx::query("select from pace_buckets for update").execute(&mut *other).await.unwrap();
+    let slow = async {
+        sqlx::query("select pg_sleep(2.1)").execute(&mut *other).await.unwrap();
+        other.rollback().await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(world.place(id), slow);
+    snoozed(outcome);
+    assert!(world.outside.place_requests().is_empty());
+    assert_eq!(world.call(id).await.status, CallStatus::Queued);
+    world.place(id).await.unwrap();
+    assert_eq!(world.outside.place_requests().len(), 1);
 }
 
 #[tokio::test]

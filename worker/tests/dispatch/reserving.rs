@@ -142,9 +142,26 @@ async fn the_pace_holds_calls_back_and_says_for_how_long() {
     let reserved = world.reserve(campaign).await;
     assert_eq!(reserved.calls.len(), 1);
     assert!(reserved.pace_wait.unwrap().as_secs_f64() > 0.5, "{reserved:?}");
-    world.sql("update accounts set calls_per_second = 1000; update campaigns set calls_per_second = 0.5").await;
-    assert_eq!(world.reserve(campaign).await.calls.len(), 1);
+    // What is reserved and not yet dialed has its token spoken for.
     assert!(world.reserve(campaign).await.calls.is_empty());
+    world.sql("update accounts set calls_per_second = 1000; update campaigns set calls_per_second = 0.5").await;
+    assert!(world.reserve(campaign).await.calls.is_empty());
+    world.place(reserved.calls[0]).await.unwrap();
+    assert!(world.reserve(campaign).await.calls.is_empty());
+    world.sql("update campaign_pace_buckets set tokens = 1").await;
+    assert_eq!(world.reserve(campaign).await.calls.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_reserved_so_late_that_the_phone_would_ring_after_hours() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let margin = world.ctx.settings.limits.last_dial_before_close;
+    assert!(margin >= TimeDelta::seconds(3), "{margin}");
+    world.clock.advance(TimeDelta::hours(6) - margin);
+    assert!(world.reserve(campaign).await.calls.is_empty());
+    world.clock.advance(TimeDelta::milliseconds(-1));
+    world.reserve_one(campaign).await;
 }
 
 #[tokio::test]
