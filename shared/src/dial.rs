@@ -271,7 +271,7 @@ pub async fn withdraw(
                 status = case
                     when $3 = 'do_not_call' then 'suppressed'
                     when g.status = 'canceled' then 'canceled'
-                    when g.ends_at <= $2 then 'expired'
+                    when $3 = 'campaign_ended' or g.ends_at <= $2 then 'expired'
                     else coalesce(w.guards #>> '{lead,status}', 'pending')
                 end,
                 suppression_reason = case when $3 = 'do_not_call' then 'do_not_call' else l.suppression_reason end,

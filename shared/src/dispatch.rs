@@ -102,7 +102,8 @@ pub async fn dispatch(
     if campaign.status != "running" {
         return Ok(Dispatched::NotRunning);
     }
-    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now) {
+    // So shortly before its end that nobody can be dialed any more, it has ended.
+    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now + limits.last_dial_before_close) {
         expire(&mut *conn, &campaign, now).await?;
     }
     if complete(&mut *conn, &campaign, now).await? {

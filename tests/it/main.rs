@@ -7,3 +7,4 @@ mod campaigns;
 mod faults;
 mod providers;
 mod tidy;
+mod torture;

@@ -4,3 +4,4 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 pub mod harness;
+pub mod torture;

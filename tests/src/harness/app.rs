@@ -152,6 +152,11 @@ impl TestApp {
         std::iter::once(&self.api).chain(&self.workers).chain(&self.medias)
     }
 
+    /// In the order in which they are best stopped.
+    pub fn processes_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.workers.iter_mut().chain(&mut self.medias).chain([&mut self.api])
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(format!("{}{path}", self.api_url)).send().await.unwrap();
         let status = answer.status();
@@ -238,7 +243,7 @@ impl TestApp {
         assert!(dead.is_empty(), "failed jobs are left: {dead:?}");
         let phones: Vec<(String, Option<String>)> =
             sqlx::query_as("select phone, name from leads").fetch_all(&self.db).await.unwrap();
-        for process in self.workers.iter_mut().chain(&mut self.medias).chain([&mut self.api]) {
+        for process in self.processes_mut() {
             process.stop().await.unwrap();
             let log = process.log();
             for (phone, name) in &phones {
@@ -249,6 +254,11 @@ impl TestApp {
                 }
             }
         }
+        self.discard().await;
+    }
+
+    /// Lets the database go, without a look at anything.
+    pub async fn discard(self) {
         self.db.close().await;
         self.database.drop_it().await;
     }
