@@ -76,29 +76,6 @@ async fn a_worker_killed_at_any_moment_rings_nobody_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_emptied_queue_changes_nothing_in_what_is_called() {
-    let app = TestApp::start_with(Settings { rate: 5.0, ..Settings::default() }, &[]).await;
-    let mut csv = String::from("name,phone\n");
-    for lead in 0..12 {
-        let phone = format!("+9199999003{lead:02}");
-        app.script(&phone, json!({"name": "busy", "attempts": [[{"do": "ring", "ms": 2000}, {"do": "busy"}]]})).await;
-        csv.push_str(&format!("Lead,{phone}\n"));
-    }
-    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "max_concurrent_calls": 4})).await;
-    app.upload_file(campaign, "leads.csv", csv.into_bytes()).await;
-    app.start_campaign(campaign).await;
-    eventually(MINUTES, || async {
-        let calls = app.carrier_calls().await.len();
-        if calls >= 3 { Ok(()) } else { Err(format!("{calls} calls")) }
-    })
-    .await;
-    sqlx::query("delete from apalis.jobs").execute(&app.db).await.unwrap();
-    app.campaign_completes(campaign, MINUTES).await;
-    assert_eq!(app.carrier_calls().await.len(), 12);
-    app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_for_a_call_that_nobody_expects_is_closed_without_a_word() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let app = TestApp::start().await;

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod campaigns;
+mod deploys;
+mod expendable_queue;
 mod faults;
 mod providers;
 mod tidy;

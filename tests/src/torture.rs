@@ -36,7 +36,7 @@ const HOURS: [(u32, u32); 4] =
 /// Campaigns end so long (wall clock) after the violence.
 const STILL_CALLED: TimeDelta = TimeDelta::seconds(100);
 const ACCOUNT_CAP: usize = 40;
-const CALLS_PER_SECOND: f64 = 10.0;
+const CALLS_PER_SECOND: f64 = 20.0;
 const MIN_GAP_MINUTES: i32 = 10;
 const MAX_CALLS_PER_NUMBER_PER_DAY: i32 = 4;
 
@@ -106,6 +106,8 @@ pub async fn run(settings: Settings, progress: impl Fn(String) + Send + 'static)
             ("CLOCK_SPEED", &CLOCK_SPEED.to_string()),
             ("CLOCK_EPOCH", &epoch.to_rfc3339()),
             ("EXOTEL_CALLS_PER_SECOND", &CALLS_PER_SECOND.to_string()),
+            // So short that leases also expire while their worker lives, cut off from its database.
+            ("JOB_LEASE_SECS", "6"),
             // No longer than the carrier takes at its slowest, so that phones do not ring on in silence.
             ("MAX_CALL_DURATION_MINUTES", "2"),
         ],

@@ -49,6 +49,9 @@ pub struct Config {
     /// A filter such as `info` or `info,worker=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Seconds after which the jobs of a worker that has died are taken over by others; it renews its hold six times as often.
+    #[arg(long, env = "JOB_LEASE_SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(6..=600))]
+    pub job_lease_secs: u64,
     /// Seconds that running jobs get to finish after SIGTERM; the platform kills the process some seconds later.
     #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
     pub drain_grace_secs: u64,

@@ -41,6 +41,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let probes = tokio::spawn(server::serve(listener, db.clone(), metrics, draining.clone(), stop.clone()));
     let mut settings = RunnerSettings::new("worker");
     settings.grace = Duration::from_secs(config.drain_grace_secs);
+    settings.lease = Duration::from_secs(config.job_lease_secs);
+    settings.heartbeat = settings.lease / 6;
     let runner = registry::runner(&db, settings, context)?;
     // Whatever was lost while no worker ran is found at once, not at the next half minute.
     if let Err(error) = shared::jobs::nudge(&db, &shared::jobs::sweep::Sweep::default()).await {

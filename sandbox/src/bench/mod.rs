@@ -5,6 +5,7 @@
 //! experienced from the simulated carrier, and our share of each reply from the stored transcripts.
 
 mod figures;
+mod jitter;
 mod process;
 
 use std::{
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use self::{
     figures::{Level, percentile},
+    jitter::Lateness,
     process::Usage,
 };
 use crate::demo::Client;
@@ -33,7 +35,10 @@ pub struct BenchSettings {
     pub api: String,
     #[arg(long)]
     pub world: String,
-    /// The media process under test.
+    /// Base URL of the media process under test.
+    #[arg(long)]
+    pub media: String,
+    /// Its process id.
     #[arg(long)]
     pub media_pid: u32,
     /// Simultaneous calls, one level after the other.
@@ -100,6 +105,7 @@ async fn level(
         ensure!(Instant::now() < deadline, "only {live} of {calls} calls were up after {RAMP_BOUND:?}");
         sleep(Duration::from_millis(500)).await;
     }
+    let lateness = Lateness::of(&settings.media).await?;
     let (before, from) = (Usage::of(settings.media_pid)?, Utc::now());
     let mut resident_mib = before.resident_mib;
     for _ in 0..seconds {
@@ -107,6 +113,7 @@ async fn level(
         resident_mib = f64::max(resident_mib, Usage::of(settings.media_pid)?.resident_mib);
     }
     let (after, to) = (Usage::of(settings.media_pid)?, Utc::now());
+    let lately = Lateness::of(&settings.media).await?;
     let during = client.carrier_calls().await?;
     client.post(&format!("/campaigns/{campaign}/stop"), json!({})).await?;
     let deadline = Instant::now() + Duration::from_secs(180);
@@ -123,8 +130,9 @@ async fn level(
         cpu_secs_per_call_minute: (after.cpu_secs - before.cpu_secs) / (call_secs / 60.0).max(0.001),
         mib_per_call: (resident_mib - idle_mib) / calls as f64,
         own_share_ms: [percentile(&own_share, 50), percentile(&own_share, 99)],
-        response_ms: measured(&seen, "response_ms"),
-        barge_in_ms: measured(&seen, "barge_in_ms"),
+        response_ms: measured(&seen, "response_ms", [50, 99]),
+        barge_in_ms: measured(&seen, "barge_in_ms", [50, 95, 99]),
+        lateness_ms: [50.0, 99.0].map(|share| lately.percentile_since(&lateness, share)),
         gaps: total(&seen, "underruns"),
         gap_ms: total(&seen, "underrun_ms"),
         replies: own_share.len(),
@@ -173,11 +181,11 @@ fn streams(calls: &[Value]) -> impl Iterator<Item = &Value> {
     calls.iter().filter_map(|call| call["streams"].as_array()).flatten()
 }
 
-fn measured(calls: &[Value], field: &str) -> [Option<u64>; 2] {
+fn measured<const N: usize>(calls: &[Value], field: &str, shares: [usize; N]) -> [Option<u64>; N] {
     let mut all: Vec<u64> =
         streams(calls).filter_map(|stream| stream[field].as_array()).flatten().filter_map(Value::as_u64).collect();
     all.sort_unstable();
-    [percentile(&all, 50), percentile(&all, 99)]
+    shares.map(|share| percentile(&all, share))
 }
 
 fn total(calls: &[Value], field: &str) -> u64 {
