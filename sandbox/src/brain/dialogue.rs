@@ -190,6 +190,8 @@ impl State {
             Intent::NotInterested => {
                 self.refusals += 1;
                 self.strongest.get_or_insert(meant);
+                // "No thank you" to "is this a good time" was the beginning of a refusal, not a wish to be called back.
+                self.wants_callback = false;
             }
             Intent::Busy => {
                 self.wants_callback = true;
