@@ -202,21 +202,21 @@ async fn reserve(
         }
         let candidates = candidate::pick(&mut *conn, campaign.id, account.max_calls_per_day, wanted, now).await?;
         let exhausted_supply = i64::try_from(candidates.len()).is_ok_and(|found| found < wanted);
-        let mut chosen = Vec::new();
-        for candidate in candidates {
-            match judge(&candidate, &rules, now) {
-                Verdict::Reserve => chosen.push(candidate),
-                verdict => candidate::set_aside(&mut *conn, campaign.account, &candidate, &verdict, now).await?,
-            }
-        }
+        let mut judged: Vec<_> =
+            candidates.iter().map(|candidate| (candidate, judge(candidate, &rules, now))).collect();
+        let chosen: Vec<&Candidate> = judged
+            .iter()
+            .filter(|(_, verdict)| *verdict == Verdict::Reserve)
+            .map(|(candidate, _)| *candidate)
+            .collect();
         let placed = insert_calls(&mut *conn, campaign, live, pace, &chosen, limits, now).await?;
-        for candidate in &chosen {
+        for (candidate, verdict) in &mut judged {
             // The referee said no: another call to this lead or number is live, or the attempt exists.
-            if !placed.iter().any(|(_, lead)| *lead == candidate.lead_id) {
-                let verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
-                candidate::set_aside(&mut *conn, campaign.account, candidate, &verdict, now).await?;
+            if *verdict == Verdict::Reserve && !placed.iter().any(|(_, lead)| *lead == candidate.lead_id) {
+                *verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
             }
         }
+        candidate::set_aside(&mut *conn, campaign.account, &judged, now).await?;
         calls.extend(placed.iter().map(|(call, _)| *call));
         if exhausted_supply {
             break;
@@ -232,7 +232,7 @@ async fn insert_calls(
     campaign: &Campaign,
     live: &Live,
     pace: Bucket,
-    chosen: &[Candidate],
+    chosen: &[&Candidate],
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(CallId, LeadId)>> {
@@ -323,11 +323,18 @@ async fn complete(conn: &mut PgConnection, campaign: &Campaign, now: DateTime<Ut
         with completed as (
             update campaigns c set status = 'completed', completed_at = $2, updated_at = $2
             where c.id = $1 and c.status = 'running'
-                and exists (select from leads where campaign_id = $1)
-                and not exists (
-                    select from leads where campaign_id = $1
-                        and status in ('pending', 'waiting_retry', 'callback_scheduled', 'dialing', 'in_call')
-                )
+                -- One look at the front of an index each. As `exists` they would be answered by reading the table until a row
+                -- turns up, which is at once in a young campaign and after all of it in one that is nearly over.
+                and (select id from leads where campaign_id = $1 order by id limit 1) is not null
+                and (
+                    select id from leads
+                    where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+                    order by next_at limit 1
+                ) is null
+                and (
+                    select id from leads where campaign_id = $1 and status in ('dialing', 'in_call')
+                    order by campaign_id limit 1
+                ) is null
                 and not exists (
                     select from calls where account_id = c.account_id and campaign_id = $1
                         and status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')

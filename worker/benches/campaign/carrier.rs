@@ -1,8 +1,9 @@
-//! A carrier on loopback that accepts every call, and whose callees are all busy at once: no audio, no waiting, only what a
-//! call costs us. Its callbacks are stored and applied by the code that `api` uses.
+//! A carrier on loopback that accepts every call, and whose callees are all busy: no audio, no waiting but the moment that a
+//! network takes to find out, only what a call costs us. Its callbacks are stored and applied by the code that `api` uses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::Bytes;
@@ -15,6 +16,10 @@ use shared::carrier_event::{self, Source, Webhook};
 use shared::clock::Clock;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// Between the carrier's answer and the busy tone. Without it, callbacks would overtake the answers they are about.
+const BUSY_AFTER: Duration = Duration::from_millis(300);
 
 struct Line {
     placed: AtomicU64,
@@ -55,6 +60,7 @@ async fn place(State(line): State<Arc<Line>>, body: Bytes) -> Json<Value> {
     let sid = format!("sid{}", line.placed.fetch_add(1, Ordering::Relaxed));
     let answer = json!({"Call": {"Sid": sid, "Status": "in-progress", "Direction": "outbound-api"}});
     tokio::spawn(async move {
+        sleep(BUSY_AFTER).await;
         if let Err(error) = report_busy(&line, sid, reference).await {
             tracing::error!(%error, "a callback was lost; sweep asks for it");
         }

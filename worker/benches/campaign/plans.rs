@@ -12,7 +12,7 @@ use crate::database::{BenchDb, LARGE_TABLE_ROWS};
 
 /// Statements that run for every call, every tick, every half minute or every look of an operator: each by some words of
 /// its own. One that is not seen while the plans are collected fails the run: then this list is out of date.
-const HOT: [(&str, &str); 38] = [
+const HOT: [(&str, &str); 39] = [
     ("dispatch: lock", "for no key update skip locked\n        |from campaigns\n"),
     ("dispatch: count_live", "as \"account!\"|filter (where campaign_id = $2)"),
     ("dispatch: pick", "as \"number_busy!\"|picked as materialized"),
@@ -20,7 +20,7 @@ const HOT: [(&str, &str); 38] = [
     ("dispatch: next_due", "min(opens_at) from campaign_windows|min(closes_at) from campaign_windows"),
     ("dispatch: complete", "'campaign_completed'"),
     ("dispatch: expire", "set status = 'expired'"),
-    ("dispatch: set_aside", "suppression_reason = coalesce("),
+    ("dispatch: set_aside", "with verdicts as ("),
     ("windows: zones", "with recursive zones (time_zone, country)"),
     ("dial: begin", "set status = 'dialing', dialing_at = $2"),
     ("dial: withdraw", "set status = 'canceled', withdrawn_at"),
@@ -49,7 +49,8 @@ const HOT: [(&str, &str); 38] = [
     ("leads: a page", "strpos(lower(concat_ws(|offset $7 limit $8"),
     ("calls: a page", "left join recordings r on r.call_id = c.id|offset $6 limit $7"),
     ("campaign: counts", "from leads where campaign_id = any($1) group by"),
-    ("analytics: calls", "as \"leads_reached!\"|leads_reached"),
+    ("analytics: calls", "as \"leads_reached!\""),
+    ("analytics: shares", "group by grouping sets"),
     ("analytics: dispositions", "disposition is not null\n        group by 1"),
 ];
 
