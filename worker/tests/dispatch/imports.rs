@@ -65,24 +65,27 @@ async fn good_rows_become_leads_and_the_others_are_explained() {
 async fn a_run_that_died_is_continued_behind_its_last_batch() {
     let world = World::new().await;
     let campaign = world.campaign(0).await;
-    let id = upload(&world, campaign, list(2_500).as_bytes()).await;
+    let id = upload(&world, campaign, list(5_000).as_bytes()).await;
     let mut dying = JobContext::detached("import");
     dying.max_attempts = 2;
     // The database refuses the second batch.
     world
         .sql(
             "create function refuse() returns trigger language plpgsql as $$ begin
-                 if (select count(*) from leads) > 1000 then raise exception 'cut off'; end if; return null; end $$;
+                 if (select count(*) from leads) > 2000 then raise exception 'cut off'; end if; return null; end $$;
              create trigger refuse after insert on leads for each statement execute function refuse()",
         )
         .await;
     let outcome = jobs::import_leads::run(ImportLeads { import_id: id }, dying, world.ctx.clone()).await;
     assert!(outcome.is_err());
-    assert_eq!(world.number("select count(*) from leads").await, 1_000);
-    assert_eq!(world.number("select lines_done from imports").await, 1_001);
+    assert_eq!(world.number("select count(*) from leads").await, 2_000);
+    assert_eq!(world.number("select lines_done from imports").await, 2_001);
     world.sql("drop trigger refuse on leads").await;
     let import = read(&world, id).await;
-    assert_eq!((import.rows_total, import.rows_imported, import.rows_duplicate), (2_500, 2_500, 0));
+    assert_eq!((import.rows_total, import.rows_imported, import.rows_duplicate), (5_000, 5_000, 0));
+    // Whoever was met before the database refused is in the address book once.
+    assert_eq!(world.number("select count(*) from contacts").await, 5_000);
+    assert_eq!(import.rows_in_file, Some(5_000));
 }
 
 #[tokio::test]
