@@ -89,6 +89,8 @@ async fn a_call_is_told_whole() {
         ("total_duration_seconds", json!(42)),
         ("dispositions", json!({"qualified": 1})),
         ("calls_by_status", json!({"completed": 1})),
+        ("hangup_causes", json!({"callee_hung_up": 1})),
+        ("by_attempt", json!([{"attempt": 1, "calls": 1, "answered": 1}])),
         ("calls_by_hour", json!([{"hour": 11, "calls": 1, "answered": 1}])),
         ("calls_by_day", json!([{"date": "2026-11-23", "count": 1, "answered": 1}])),
     ] {

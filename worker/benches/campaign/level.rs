@@ -136,21 +136,27 @@ impl Level {
     }
 }
 
-/// Runs the worker until `target` calls are settled; answers calls per second, what was written, and how many calls it was.
+/// Has the worker dial and settle about `target` calls, and all that it began; answers calls per second, what was written, and
+/// how many calls it was.
 async fn dial(world: &World, target: i64) -> anyhow::Result<(f64, Written, i64)> {
-    const SETTLED: &str = "select count(*) from calls where settled_at is not null";
+    const SETTLED: &str = "select count(*) from calls where settled_at is not null and withdrawn_at is null";
     world.db.forget_statements().await?;
     let before = world.db.written().await?;
     let running = Running::start(world).await?;
-    // The first ones pay for connections.
-    running.until(world, SETTLED, target / 10).await?;
-    let (first, began) = (world.db.number(SETTLED).await?, Instant::now());
+    let began = Instant::now();
     running.until(world, SETTLED, target).await?;
-    let (last, took) = (world.db.number(SETTLED).await?, began.elapsed());
+    // Nobody new, so that what is counted was done from the first row to the last.
+    query("update campaigns set status = 'paused', pause_reason = 'operator' where status = 'running'")
+        .execute(&world.db.observer)
+        .await?;
+    running.until(world, "select -count(*) from calls where settled_at is null", 0).await?;
+    let took = began.elapsed();
     running.stop().await?;
     let calls = world.db.number(SETTLED).await?;
-    let rate = (last - first) as f64 / took.as_secs_f64();
-    Ok((rate, world.db.written().await? - before, calls))
+    query("update campaigns set status = 'running', pause_reason = null where status = 'paused'")
+        .execute(&world.db.observer)
+        .await?;
+    Ok((calls as f64 / took.as_secs_f64(), world.db.written().await? - before, calls))
 }
 
 /// Everything hot once more, while the server writes down its plans.
@@ -188,7 +194,7 @@ pub async fn plans(world: &World, level: &Level) -> anyhow::Result<Collected> {
         jobs::nudge(&pool, &shared::jobs::dispatch_campaign::DispatchCampaign { campaign_id: *campaign }).await?;
     }
     running.until(world, "select count(*) from calls where settled_at is not null", settled + 100).await?;
-    for round in 0..3 {
+    for round in 1..=3 {
         jobs::nudge(&pool, &Sweep::default()).await?;
         let done = format!(
             "select count(*) from job_attempts where queue = 'sweep' and finished_at > now() - interval '{} s'",

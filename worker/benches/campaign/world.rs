@@ -214,18 +214,18 @@ impl Running {
         Ok(Self { stop, running, worker, api, _carrier: carrier })
     }
 
-    /// Waits until `settled` calls are settled, counted by `statement`.
-    pub async fn until(&self, world: &World, statement: &str, settled: i64) -> anyhow::Result<()> {
-        let (mut before, mut moved) = (0, Instant::now());
+    /// Waits until `statement`, a count that grows, has come to `wanted`.
+    pub async fn until(&self, world: &World, statement: &str, wanted: i64) -> anyhow::Result<()> {
+        let (mut before, mut moved) = (i64::MIN, Instant::now());
         loop {
             let now: i64 = query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(&world.db.observer).await?;
-            if now >= settled {
+            if now >= wanted {
                 return Ok(());
             }
             if now > before {
                 (before, moved) = (now, Instant::now());
             }
-            anyhow::ensure!(moved.elapsed() < Duration::from_secs(60), "it stands still at {now} of {settled}");
+            anyhow::ensure!(moved.elapsed() < Duration::from_secs(60), "it stands still at {now} of {wanted}");
             anyhow::ensure!(!self.running.is_finished(), "the worker ended");
             sleep(Duration::from_millis(50)).await;
         }

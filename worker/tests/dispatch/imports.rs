@@ -89,6 +89,34 @@ async fn a_run_that_died_is_continued_behind_its_last_batch() {
 }
 
 #[tokio::test]
+async fn a_list_fills_in_what_the_address_book_lacks_and_rewrites_nobody() {
+    let world = World::new().await;
+    world
+        .sql(
+            "insert into contacts (account_id, phone, name, email) select id, '+919800000001', 'Asha', null from accounts;
+             insert into contacts (account_id, phone, name, email) select id, '+919800000002', 'Ravi', 'r@example.com' from accounts",
+        )
+        .await;
+    let before = world.text("select xmin::text from contacts where name = 'Ravi'").await;
+    let campaign = world.campaign(0).await;
+    let csv = "name,phone,email\nOther,9800000001,a@example.com\nOther,9800000002,other@example.com\nNew,9800000003,\n";
+    let import = read(&world, upload(&world, campaign, csv.as_bytes()).await).await;
+    assert_eq!((import.rows_in_file, import.rows_imported), (Some(3), 3));
+    assert_eq!(
+        world
+            .text("select string_agg(concat_ws(' ', name, email), ', ' order by phone) from contacts")
+            .await
+            .as_deref(),
+        Some("Asha a@example.com, Ravi r@example.com, New")
+    );
+    assert_eq!(world.text("select xmin::text from contacts where name = 'Ravi'").await, before);
+    assert_eq!(
+        world.number("select count(*) from leads l join contacts c on c.id = l.contact_id and c.phone = l.phone").await,
+        3
+    );
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_list_says_so() {
     let world = World::new().await;
     let campaign = world.campaign(0).await;
