@@ -13,6 +13,11 @@ drop index calls_lease;
 -- Answered calls of the last day, for sweep. `request_sent_at` is the wall-clock time that never changes again.
 create index calls_answered on calls (request_sent_at) where answered_at is not null;
 
+-- The referee of attempts, as before, but of all of a lead's calls: a foreign key looks for those when a lead is deleted, and
+-- found no index. A withdrawn call is no attempt and meets nobody.
+drop index calls_attempt;
+create unique index calls_attempt on calls (lead_id, attempt, (case when withdrawn_at is null then 0 else id end));
+
 -- What reports count, so that they read this and not the calls themselves, which are six times as wide.
 create index calls_of_campaign on calls (campaign_id, id) include (
     account_id, status, withdrawn_at, lead_id, attempt, dialing_at, answered_at, duration_seconds, hangup_cause

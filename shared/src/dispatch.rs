@@ -14,11 +14,15 @@ use sqlx::PgConnection;
 use crate::call::Carrier;
 use crate::id::{AccountId, CallId, CampaignId, LeadId, VoiceAgentId};
 use crate::jobs::place_call::PlaceCall;
+use crate::lead::LeadStatus;
 use crate::pace::{self, Bucket};
 use candidate::{Candidate, Rules, Verdict, judge};
 
 /// Candidates looked at in one transaction; more wait for the next.
 const MAX_BATCH: i64 = 100;
+/// Leads that one transaction lets go of at the end of a campaign. A million in one statement would hold every lock for minutes,
+/// and be cut off before it is done.
+const LET_GO: i64 = 5_000;
 /// Candidates may turn out to be unlawful or too early and free their place for others, so many times per transaction.
 const MAX_ROUNDS: usize = 5;
 
@@ -93,11 +97,16 @@ pub async fn dispatch(
         .await?;
         return Ok(if exists { Dispatched::Elsewhere } else { Dispatched::NotRunning });
     };
+    if campaign.status == "canceled" && let_go(&mut *conn, campaign.id, LeadStatus::Canceled, now).await? {
+        return Ok(Dispatched::Reserved(Reserved { next_at: Some(now), ..Reserved::default() }));
+    }
     if campaign.status != "running" {
         return Ok(Dispatched::NotRunning);
     }
-    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now) {
-        expire(&mut *conn, &campaign, now).await?;
+    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now)
+        && let_go(&mut *conn, campaign.id, LeadStatus::Expired, now).await?
+    {
+        return Ok(Dispatched::Reserved(Reserved { next_at: Some(now), ..Reserved::default() }));
     }
     if complete(&mut *conn, &campaign, now).await? {
         return Ok(Dispatched::Completed);
@@ -300,19 +309,34 @@ async fn insert_calls(
     Ok(rows.into_iter().map(|row| (row.call, row.lead)).collect())
 }
 
-/// A campaign past its end calls nobody any more.
-async fn expire(conn: &mut PgConnection, campaign: &Campaign, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!(
+/// A campaign that is stopped or past its end calls nobody any more: its waiting leads become `status`, some thousands per
+/// transaction. Whether there may be more of them.
+pub(crate) async fn let_go(
+    conn: &mut PgConnection,
+    campaign: CampaignId,
+    status: LeadStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
         r#"
-        update leads set status = 'expired', updated_at = $2
-        where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+        with waiting as materialized (
+            select id from leads
+            where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+            order by next_at limit $4
+            for no key update
+        )
+        update leads l set status = $3, updated_at = $2
+        from waiting w
+        where l.id = w.id
         "#,
-        campaign.id as CampaignId,
+        campaign as CampaignId,
         now,
+        status.as_str(),
+        LET_GO,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(i64::try_from(gone.rows_affected()).is_ok_and(|gone| gone >= LET_GO))
 }
 
 /// Completes a campaign that has had leads and has nothing left: no lead open, no call live or unsettled, no summary or list

@@ -42,10 +42,24 @@ pub async fn ensure<J: Job>(db: &mut PgConnection, wanted: &[J]) -> sqlx::Result
     Ok(missing)
 }
 
-pub async fn running_campaigns(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CampaignId>> {
-    sqlx::query_scalar!(r#"select id as "id: CampaignId" from campaigns where status = 'running' order by id"#)
-        .fetch_all(db)
-        .await
+/// Campaigns that the dispatcher has work in: those that run, and those stopped lately that still have waiting leads to let go.
+pub async fn dispatched_campaigns(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result<Vec<CampaignId>> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: CampaignId" from campaigns c
+        where status = 'running' or (
+            status = 'canceled' and completed_at > $1::timestamptz - interval '2 days' and (
+                select l.id from leads l
+                where l.campaign_id = c.id and l.status in ('pending', 'waiting_retry', 'callback_scheduled')
+                order by l.next_at limit 1
+            ) is not null
+        )
+        order by id
+        "#,
+        now,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Scheduled campaigns whose time has come.

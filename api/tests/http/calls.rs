@@ -15,7 +15,8 @@ async fn conversation(api: &TestApi) -> (i64, i64) {
     let lead = api.add_lead(campaign, "+919845012345", "=HYPERLINK(\"http://evil\")").await;
     let call = api.add_call(lead, "ref-1").await;
     sqlx::query(
-        "update calls set status = 'completed', answered_at = $2, ended_at = $2, duration_seconds = 42 where id = $1",
+        "update calls set status = 'completed', answered_at = $2, ended_at = $2, duration_seconds = 42,
+            hangup_cause = 'callee_hung_up' where id = $1",
     )
     .bind(call)
     .bind(monday())

@@ -19,7 +19,7 @@ const HOT: [(&str, &str); 39] = [
     ("dispatch: insert_calls", "insert into calls (account_id|reference, guards"),
     ("dispatch: next_due", "min(opens_at) from campaign_windows|min(closes_at) from campaign_windows"),
     ("dispatch: complete", "'campaign_completed'"),
-    ("dispatch: expire", "set status = 'expired'"),
+    ("dispatch: let_go", "update leads l set status = $3, updated_at"),
     ("dispatch: set_aside", "with verdicts as ("),
     ("windows: zones", "with recursive zones (time_zone, country)"),
     ("dial: begin", "set status = 'dialing', dialing_at = $2"),

@@ -3,6 +3,9 @@
 use chrono::TimeDelta;
 use shared::call::CallStatus;
 use shared::dispatch::Dispatched;
+use shared::jobs::sweep::Sweep;
+use worker::jobs;
+use worker::queue::JobContext;
 
 use crate::world::{World, at};
 
@@ -228,4 +231,35 @@ async fn a_lead_that_changed_under_the_dispatchers_eyes_is_left_alone() {
     tokio::join!(futures::future::join_all(stops), world.dispatch(campaign));
     let twice = "select count(*) from leads l join calls c on c.lead_id = l.id where l.status <> 'dialing'";
     assert_eq!(world.number(twice).await, 0);
+}
+
+#[tokio::test]
+async fn a_long_list_is_let_go_bit_by_bit_and_nobody_of_it_is_called_meanwhile() {
+    let world = World::new().await;
+    for (end, status) in [
+        ("ends_at = '2026-11-23T07:30:00Z'", "expired"),
+        ("status = 'canceled', completed_at = '2026-11-23T07:30:00Z'", "canceled"),
+    ] {
+        let campaign = world.campaign(1).await;
+        world
+            .sql(&format!(
+                "insert into leads (account_id, campaign_id, contact_id, phone, country, time_zone, next_at, created_at, updated_at)
+                 select l.account_id, l.campaign_id, l.contact_id, '+91970' || lpad(n::text, 7, '0'), 'IN', l.time_zone, l.next_at,
+                    l.next_at, l.next_at
+                 from leads l, generate_series(1, 5500) n where l.campaign_id = {campaign};
+                 update campaigns set {end} where id = {campaign}"
+            ))
+            .await;
+        let gone = format!("select count(*) from leads where campaign_id = {campaign} and status = '{status}'");
+        let reserved = world.reserve(campaign).await;
+        assert_eq!((reserved.calls.len(), reserved.next_at), (0, Some(world.now())));
+        assert_eq!(world.number(&gone).await, 5_000);
+        world.sql("delete from apalis.jobs").await;
+        jobs::sweep::run(Sweep::default(), JobContext::detached("sweep"), world.ctx.clone()).await.unwrap();
+        assert!(world.has_job(&format!("dispatch:{campaign}")).await);
+        let over = if status == "expired" { Dispatched::Completed } else { Dispatched::NotRunning };
+        assert_eq!(world.dispatch(campaign).await, over);
+        assert_eq!(world.number(&gone).await, 5_501);
+    }
+    assert_eq!(world.number("select count(*) from calls").await, 0);
 }
