@@ -31,6 +31,9 @@ pub struct ImportView {
     /// `queued`, `running`, `completed` or `failed`.
     #[schema(value_type = String)]
     pub status: ImportStatus,
+    /// Rows of the file, once it has been looked through: how far `total_rows` will go.
+    pub rows_in_file: Option<i64>,
+    /// Rows read so far; of a finished list, all of them.
     pub total_rows: i64,
     pub imported: i64,
     /// The same as `imported`.
@@ -66,6 +69,7 @@ impl ImportView {
             file_name: import.file_name,
             file_bytes: import.file_bytes,
             status: import.status,
+            rows_in_file: import.rows_in_file,
             total_rows: import.rows_total,
             imported: import.rows_imported,
             leads_created: import.rows_imported,

@@ -10,6 +10,7 @@ use crate::call_event::{self, NewEvent};
 use crate::calling_window::CallingHours;
 use crate::id::{AccountId, CampaignId, VoiceAgentId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
+use crate::lead::LeadStatus;
 use crate::retry_policy::RetryPolicy;
 
 /// `draft → scheduled → running ⇄ paused → completed | canceled`.
@@ -347,7 +348,8 @@ impl Campaign {
         announce(db, resumed, "campaign_resumed", now).await
     }
 
-    /// `scheduled | running | paused → canceled`, and with it every lead that is not being called. Live calls go on to their end.
+    /// `scheduled | running | paused → canceled`, and with it every lead that is not being called: of a long list, soon after.
+    /// Nobody is dialed for it from now on. Live calls go on to their end.
     pub async fn stop(
         db: &mut PgConnection,
         account: AccountId,
@@ -369,16 +371,8 @@ impl Campaign {
         .fetch_optional(&mut *db)
         .await?;
         if stopped.is_some() {
-            sqlx::query!(
-                r#"
-                update leads set status = 'canceled', updated_at = $2
-                where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
-                "#,
-                id as CampaignId,
-                now,
-            )
-            .execute(&mut *db)
-            .await?;
+            // The first thousands at once; the dispatcher, which `announce` wakes, goes on with the others.
+            crate::dispatch::let_go(&mut *db, id, LeadStatus::Canceled, now).await?;
         }
         announce(db, stopped, "campaign_canceled", now).await
     }

@@ -67,11 +67,7 @@ pub async fn refresh(conn: &mut PgConnection, campaign: CampaignId, now: DateTim
 }
 
 /// [`refresh`], of the windows that have closed and the zones that have none yet.
-pub(crate) async fn refresh_stale(
-    conn: &mut PgConnection,
-    campaign: CampaignId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn refresh_stale(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>) -> sqlx::Result<()> {
     write(conn, campaign, now, true).await
 }
 

@@ -14,11 +14,15 @@ use sqlx::PgConnection;
 use crate::call::Carrier;
 use crate::id::{AccountId, CallId, CampaignId, LeadId, VoiceAgentId};
 use crate::jobs::place_call::PlaceCall;
+use crate::lead::LeadStatus;
 use crate::pace::{self, Bucket, Pace};
 use candidate::{Candidate, Rules, Verdict, judge};
 
 /// Candidates looked at in one transaction; more wait for the next.
 const MAX_BATCH: i64 = 100;
+/// Leads that one transaction lets go of at the end of a campaign. A million in one statement would hold every lock for minutes,
+/// and be cut off before it is done.
+const LET_GO: i64 = 5_000;
 /// Candidates may turn out to be unlawful or too early and free their place for others, so many times per transaction.
 const MAX_ROUNDS: usize = 5;
 
@@ -99,12 +103,17 @@ pub async fn dispatch(
         .await?;
         return Ok(if exists { Dispatched::Elsewhere } else { Dispatched::NotRunning });
     };
+    if campaign.status == "canceled" && let_go(&mut *conn, campaign.id, LeadStatus::Canceled, now).await? {
+        return Ok(Dispatched::Reserved(Reserved { next_at: Some(now), ..Reserved::default() }));
+    }
     if campaign.status != "running" {
         return Ok(Dispatched::NotRunning);
     }
     // So shortly before its end that nobody can be dialed any more, it has ended.
-    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now + limits.last_dial_before_close) {
-        expire(&mut *conn, &campaign, now).await?;
+    if campaign.ends_at.is_some_and(|ends_at| ends_at <= now + limits.last_dial_before_close)
+        && let_go(&mut *conn, campaign.id, LeadStatus::Expired, now).await?
+    {
+        return Ok(Dispatched::Reserved(Reserved { next_at: Some(now), ..Reserved::default() }));
     }
     if complete(&mut *conn, &campaign, now).await? {
         return Ok(Dispatched::Completed);
@@ -214,21 +223,21 @@ async fn reserve(
         let candidates =
             candidate::pick(&mut *conn, campaign.id, account.max_calls_per_day, wanted, now, open_until).await?;
         let exhausted_supply = i64::try_from(candidates.len()).is_ok_and(|found| found < wanted);
-        let mut chosen = Vec::new();
-        for candidate in candidates {
-            match judge(&candidate, &rules, now) {
-                Verdict::Reserve => chosen.push(candidate),
-                verdict => candidate::set_aside(&mut *conn, campaign.account, &candidate, &verdict, now).await?,
-            }
-        }
+        let mut judged: Vec<_> =
+            candidates.iter().map(|candidate| (candidate, judge(candidate, &rules, now))).collect();
+        let chosen: Vec<&Candidate> = judged
+            .iter()
+            .filter(|(_, verdict)| *verdict == Verdict::Reserve)
+            .map(|(candidate, _)| *candidate)
+            .collect();
         let placed = insert_calls(&mut *conn, campaign, live, pace, &chosen, limits, now).await?;
-        for candidate in &chosen {
+        for (candidate, verdict) in &mut judged {
             // The referee said no: another call to this lead or number is live, or the attempt exists.
-            if !placed.iter().any(|(_, lead)| *lead == candidate.lead_id) {
-                let verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
-                candidate::set_aside(&mut *conn, campaign.account, candidate, &verdict, now).await?;
+            if *verdict == Verdict::Reserve && !placed.iter().any(|(_, lead)| *lead == candidate.lead_id) {
+                *verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
             }
         }
+        candidate::set_aside(&mut *conn, campaign.account, &judged, now).await?;
         calls.extend(placed.iter().map(|(call, _)| *call));
         if exhausted_supply {
             break;
@@ -244,7 +253,7 @@ async fn insert_calls(
     campaign: &Campaign,
     live: &Live,
     pace: Bucket,
-    chosen: &[Candidate],
+    chosen: &[&Candidate],
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(CallId, LeadId)>> {
@@ -312,19 +321,34 @@ async fn insert_calls(
     Ok(rows.into_iter().map(|row| (row.call, row.lead)).collect())
 }
 
-/// A campaign past its end calls nobody any more.
-async fn expire(conn: &mut PgConnection, campaign: &Campaign, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!(
+/// A campaign that is stopped or past its end calls nobody any more: its waiting leads become `status`, some thousands per
+/// transaction. Whether there may be more of them.
+pub(crate) async fn let_go(
+    conn: &mut PgConnection,
+    campaign: CampaignId,
+    status: LeadStatus,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let gone = sqlx::query!(
         r#"
-        update leads set status = 'expired', updated_at = $2
-        where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+        with waiting as materialized (
+            select id from leads
+            where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+            order by next_at limit $4
+            for no key update
+        )
+        update leads l set status = $3, updated_at = $2
+        from waiting w
+        where l.id = w.id
         "#,
-        campaign.id as CampaignId,
+        campaign as CampaignId,
         now,
+        status.as_str(),
+        LET_GO,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(i64::try_from(gone.rows_affected()).is_ok_and(|gone| gone >= LET_GO))
 }
 
 /// Completes a campaign that has had leads and has nothing left: no lead open, no call live or unsettled, no summary or list
@@ -335,11 +359,18 @@ async fn complete(conn: &mut PgConnection, campaign: &Campaign, now: DateTime<Ut
         with completed as (
             update campaigns c set status = 'completed', completed_at = $2, updated_at = $2
             where c.id = $1 and c.status = 'running'
-                and exists (select from leads where campaign_id = $1)
-                and not exists (
-                    select from leads where campaign_id = $1
-                        and status in ('pending', 'waiting_retry', 'callback_scheduled', 'dialing', 'in_call')
-                )
+                -- One look at the front of an index each. As `exists` they would be answered by reading the table until a row
+                -- turns up, which is at once in a young campaign and after all of it in one that is nearly over.
+                and (select id from leads where campaign_id = $1 order by id limit 1) is not null
+                and (
+                    select id from leads
+                    where campaign_id = $1 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+                    order by next_at limit 1
+                ) is null
+                and (
+                    select id from leads where campaign_id = $1 and status in ('dialing', 'in_call')
+                    order by campaign_id limit 1
+                ) is null
                 and not exists (
                     select from calls where account_id = c.account_id and campaign_id = $1
                         and status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')

@@ -31,6 +31,9 @@ pub struct Import {
     pub file_name: String,
     pub file_bytes: i64,
     pub status: ImportStatus,
+    /// Once its reader has looked the file through.
+    pub rows_in_file: Option<i64>,
+    /// Read so far.
     pub rows_total: i64,
     pub rows_imported: i64,
     pub rows_duplicate: i64,
@@ -95,7 +98,7 @@ pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: ImportId) -> s
         Import,
         r#"
         select id as "id: ImportId", campaign_id as "campaign_id: CampaignId", file_name, file_bytes,
-            status as "status: ImportStatus", rows_total, rows_imported, rows_duplicate, rows_rejected, error, created_at,
+            status as "status: ImportStatus", rows_in_file, rows_total, rows_imported, rows_duplicate, rows_rejected, error, created_at,
             finished_at
         from imports
         where account_id = $1 and id = $2
@@ -120,7 +123,7 @@ pub async fn list(
         Import,
         r#"
         select id as "id: ImportId", campaign_id as "campaign_id: CampaignId", file_name, file_bytes,
-            status as "status: ImportStatus", rows_total, rows_imported, rows_duplicate, rows_rejected, error, created_at,
+            status as "status: ImportStatus", rows_in_file, rows_total, rows_imported, rows_duplicate, rows_rejected, error, created_at,
             finished_at
         from imports
         where account_id = $1 and campaign_id = $2 and ($3::bigint is null or id < $3)

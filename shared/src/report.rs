@@ -5,6 +5,11 @@ use sqlx::PgConnection;
 
 use crate::id::{AccountId, CampaignId};
 
+/// Causes that a report names, the most frequent first.
+const MOST_CAUSES: usize = 50;
+/// Days that a report goes back.
+const MOST_DAYS: usize = 92;
+
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CallTotals {
     pub total_calls: i64,
@@ -88,7 +93,8 @@ pub async fn campaign(
             count(*) filter (where status = 'failed') as "failed_calls!",
             coalesce(sum(duration_seconds) filter (where answered_at is not null), 0) as "total_duration_seconds!",
             coalesce(avg(duration_seconds) filter (where answered_at is not null), 0)::float8 as "average_duration_seconds!",
-            count(distinct lead_id) as "leads_called!",
+            -- Every lead that was called has one first attempt.
+            count(*) filter (where attempt = 1) as "leads_called!",
             count(distinct lead_id) filter (where answered_at is not null) as "leads_reached!"
         from calls
         where account_id = $1 and campaign_id = $2 and withdrawn_at is null
@@ -110,63 +116,7 @@ pub async fn campaign(
     )
     .fetch_all(&mut *db)
     .await?;
-    let hangup_causes = sqlx::query_as!(
-        Share,
-        r#"
-        select hangup_cause as "value!", count(*) as "count!" from calls
-        where account_id = $1 and campaign_id = $2 and withdrawn_at is null and hangup_cause is not null
-        group by 1 order by 2 desc, 1 limit 50
-        "#,
-        account as AccountId,
-        campaign as CampaignId,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let by_attempt = sqlx::query_as!(
-        AttemptRow,
-        r#"
-        select attempt, count(*) as "calls!", count(*) filter (where answered_at is not null) as "answered!"
-        from calls
-        where account_id = $1 and campaign_id = $2 and withdrawn_at is null
-        group by 1 order by 1
-        "#,
-        account as AccountId,
-        campaign as CampaignId,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let by_hour = sqlx::query_as!(
-        HourRow,
-        r#"
-        select extract(hour from dialing_at at time zone $3)::int as "hour!", count(*) as "calls!",
-            count(*) filter (where answered_at is not null) as "answered!"
-        from calls
-        where account_id = $1 and campaign_id = $2 and withdrawn_at is null and dialing_at is not null
-        group by 1 order by 1
-        "#,
-        account as AccountId,
-        campaign as CampaignId,
-        zone,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let by_day = sqlx::query_as!(
-        DayRow,
-        r#"
-        select * from (
-            select (dialing_at at time zone $3)::date as "date!", count(*) as "calls!",
-                count(*) filter (where answered_at is not null) as "answered!"
-            from calls
-            where account_id = $1 and campaign_id = $2 and withdrawn_at is null and dialing_at is not null
-            group by 1 order by 1 desc limit 92
-        ) latest order by 1
-        "#,
-        account as AccountId,
-        campaign as CampaignId,
-        zone,
-    )
-    .fetch_all(&mut *db)
-    .await?;
+    let shares = shares(&mut *db, account, campaign, zone).await?;
     let reply_latency = sqlx::query_as!(
         ReplyLatency,
         r#"
@@ -184,5 +134,60 @@ pub async fn campaign(
     )
     .fetch_one(&mut *db)
     .await?;
+    let Shares { hangup_causes, by_attempt, by_hour, by_day } = shares;
     Ok(CampaignReport { totals, dispositions, hangup_causes, by_attempt, by_hour, by_day, reply_latency })
+}
+
+#[derive(Default)]
+struct Shares {
+    hangup_causes: Vec<Share>,
+    by_attempt: Vec<AttemptRow>,
+    by_hour: Vec<HourRow>,
+    by_day: Vec<DayRow>,
+}
+
+/// Four tallies of the same calls in one reading of them: a campaign may have millions.
+async fn shares(db: &mut PgConnection, account: AccountId, campaign: CampaignId, zone: &str) -> sqlx::Result<Shares> {
+    let rows = sqlx::query!(
+        r#"
+        select hangup_cause, attempt as "attempt?", hour, date, count(*) as "calls!",
+            count(*) filter (where answered_at is not null) as "answered!",
+            grouping(hangup_cause, attempt, hour, date) as "others!"
+        from (
+            select hangup_cause, attempt, answered_at, extract(hour from dialing_at at time zone $3)::int as hour,
+                (dialing_at at time zone $3)::date as date
+            from calls
+            where account_id = $1 and campaign_id = $2 and withdrawn_at is null
+        ) made
+        group by grouping sets ((hangup_cause), (attempt), (hour), (date))
+        order by hangup_cause, attempt, hour, date
+        "#,
+        account as AccountId,
+        campaign as CampaignId,
+        zone,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut shares = Shares::default();
+    for row in rows {
+        // One bit for each column that this row is not about; a call without a cause, or never dialed, is in no tally of them.
+        match row.others {
+            0b0111 => shares.hangup_causes.extend(row.hangup_cause.map(|value| Share { value, count: row.calls })),
+            0b1011 => shares.by_attempt.extend(row.attempt.map(|attempt| AttemptRow {
+                attempt,
+                calls: row.calls,
+                answered: row.answered,
+            })),
+            0b1101 => {
+                shares.by_hour.extend(row.hour.map(|hour| HourRow { hour, calls: row.calls, answered: row.answered }))
+            }
+            _ => shares.by_day.extend(row.date.map(|date| DayRow { date, calls: row.calls, answered: row.answered })),
+        }
+    }
+    // Rows come in the order of their values; causes are told by how many, and days end with the latest.
+    shares.hangup_causes.sort_by_key(|share| std::cmp::Reverse(share.count));
+    shares.hangup_causes.truncate(MOST_CAUSES);
+    let surplus = shares.by_day.len().saturating_sub(MOST_DAYS);
+    shares.by_day.drain(..surplus);
+    Ok(shares)
 }

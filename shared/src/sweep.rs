@@ -19,9 +19,15 @@ pub async fn ensure<J: Job>(db: &mut PgConnection, wanted: &[J]) -> sqlx::Result
     let keys: Vec<String> = wanted.iter().map(Job::key).collect();
     let alive = sqlx::query_scalar!(
         r#"
-        select idempotency_key as "key!" from apalis.jobs
-        where job_type = $1 and idempotency_key = any($2)
-            and (status in ('Pending', 'Queued', 'Running') or (status = 'Failed' and attempts < max_attempts))
+        -- Key by key through the index, however many finished jobs there are.
+        select wanted.key as "key!"
+        from unnest($2::text[]) as wanted (key)
+        cross join lateral (
+            select from apalis.jobs
+            where job_type = $1 and idempotency_key = wanted.key
+                and (status in ('Pending', 'Queued', 'Running') or (status = 'Failed' and attempts < max_attempts))
+            limit 1
+        ) alive
         "#,
         J::QUEUE,
         &keys,
@@ -36,10 +42,24 @@ pub async fn ensure<J: Job>(db: &mut PgConnection, wanted: &[J]) -> sqlx::Result
     Ok(missing)
 }
 
-pub async fn running_campaigns(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CampaignId>> {
-    sqlx::query_scalar!(r#"select id as "id: CampaignId" from campaigns where status = 'running' order by id"#)
-        .fetch_all(db)
-        .await
+/// Campaigns that the dispatcher has work in: those that run, and those stopped lately that still have waiting leads to let go.
+pub async fn dispatched_campaigns(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::Result<Vec<CampaignId>> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: CampaignId" from campaigns c
+        where status = 'running' or (
+            status = 'canceled' and completed_at > $1::timestamptz - interval '2 days' and (
+                select l.id from leads l
+                where l.campaign_id = c.id and l.status in ('pending', 'waiting_retry', 'callback_scheduled')
+                order by l.next_at limit 1
+            ) is not null
+        )
+        order by id
+        "#,
+        now,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Scheduled campaigns whose time has come.
@@ -150,7 +170,8 @@ pub async fn unnamed_recordings(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Cal
         select c.id as "id: CallId" from calls c join campaigns g on g.id = c.campaign_id
         where c.settled_at is not null and c.answered_at is not null and c.carrier_call_id is not null and g.record
             and c.status <> 'unknown'
-            and c.updated_at between now() - interval '1 day' and now() - interval '2 minutes'
+            -- The day by the index, the two minutes by the last change.
+            and c.request_sent_at > now() - interval '1 day' and c.updated_at < now() - interval '2 minutes'
             and not exists (select from recordings r where r.call_id = c.id)
         order by c.id desc
         limit $1
@@ -193,16 +214,19 @@ pub async fn free_stranded_leads(db: impl PgExecutor<'_>, now: DateTime<Utc>) ->
         r#"
         update leads l set status = 'waiting_retry', next_at = $1, updated_at = $1
         where l.status in ('dialing', 'in_call')
-            and not exists (
-                select from calls c left join conversations v on v.call_id = c.id
-                where c.lead_id = l.id and (
+            -- Lead by lead through its attempts, whatever the planner thinks of how many are being called. A withdrawn call
+            -- let its lead go in the statement that withdrew it.
+            and not coalesce((
+                select bool_or(
                     c.status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')
                     or c.settled_at is null
-                    or v.summary_status = 'pending'
                     -- Its last change may be in a transaction of this moment.
                     or c.updated_at > now() - interval '2 minutes'
+                    or exists (select from conversations v where v.call_id = c.id and v.summary_status = 'pending')
                 )
-            )
+                from calls c
+                where c.lead_id = l.id and c.withdrawn_at is null
+            ), false)
         "#,
         now,
     )

@@ -15,7 +15,8 @@ async fn conversation(api: &TestApi) -> (i64, i64) {
     let lead = api.add_lead(campaign, "+919845012345", "=HYPERLINK(\"http://evil\")").await;
     let call = api.add_call(lead, "ref-1").await;
     sqlx::query(
-        "update calls set status = 'completed', answered_at = $2, ended_at = $2, duration_seconds = 42 where id = $1",
+        "update calls set status = 'completed', answered_at = $2, ended_at = $2, duration_seconds = 42,
+            hangup_cause = 'callee_hung_up' where id = $1",
     )
     .bind(call)
     .bind(monday())
@@ -89,6 +90,8 @@ async fn a_call_is_told_whole() {
         ("total_duration_seconds", json!(42)),
         ("dispositions", json!({"qualified": 1})),
         ("calls_by_status", json!({"completed": 1})),
+        ("hangup_causes", json!({"callee_hung_up": 1})),
+        ("by_attempt", json!([{"attempt": 1, "calls": 1, "answered": 1}])),
         ("calls_by_hour", json!([{"hour": 11, "calls": 1, "answered": 1}])),
         ("calls_by_day", json!([{"date": "2026-11-23", "count": 1, "answered": 1}])),
     ] {

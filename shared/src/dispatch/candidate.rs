@@ -6,7 +6,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::call_event::{self, NewEvent};
 use crate::id::{AccountId, CampaignId, LeadId};
 
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -85,21 +84,52 @@ pub(super) async fn pick(
         Candidate,
         r#"
         -- The best of each open zone, by its index; then the best of all.
-        with picked as materialized (
-            select l.*, w.opens_at, w.closes_at
+        with ranked as materialized (
+            select l.id, w.opens_at, w.closes_at
             from campaign_windows w
             cross join lateral (
-                select id, account_id, phone, status, attempts, callbacks_granted, next_at, priority, time_zone, country
-                from leads
-                where campaign_id = w.campaign_id and time_zone = w.time_zone and country = w.country
-                    and status in ('pending', 'waiting_retry', 'callback_scheduled') and next_at <= $2
-                order by priority desc, next_at
+                -- Each priority by itself: within one, the index has those who are due in front, and however many wait behind
+                -- them are not read.
+                with recursive levels (priority) as (
+                    (
+                        select priority from leads
+                        where campaign_id = w.campaign_id and time_zone = w.time_zone and country = w.country
+                            and status in ('pending', 'waiting_retry', 'callback_scheduled')
+                        order by priority desc limit 1
+                    )
+                    union all
+                    select next.priority
+                    from levels cross join lateral (
+                        select priority from leads
+                        where campaign_id = w.campaign_id and time_zone = w.time_zone and country = w.country
+                            and status in ('pending', 'waiting_retry', 'callback_scheduled')
+                            and priority < levels.priority
+                        order by priority desc limit 1
+                    ) next
+                )
+                select due.*
+                from levels cross join lateral (
+                    select id, priority, next_at from leads
+                    where campaign_id = w.campaign_id and time_zone = w.time_zone and country = w.country
+                        and status in ('pending', 'waiting_retry', 'callback_scheduled')
+                        and priority = levels.priority and next_at <= $2
+                    order by next_at limit $4
+                ) due
+                order by due.priority desc, due.next_at
                 limit $4
-                for no key update skip locked
             ) l
             where w.campaign_id = $1 and w.opens_at <= $2 and $5 < w.closes_at
             order by l.priority desc, l.next_at, l.id
             limit $4
+        ),
+        -- Only the chosen are locked. A locked row is read anew, so that what held of it has to hold still.
+        picked as materialized (
+            select l.id, l.account_id, l.phone, l.status, l.attempts, l.callbacks_granted, l.next_at, l.priority, l.time_zone,
+                l.country, r.opens_at, r.closes_at
+            from ranked r
+            join leads l on l.id = r.id
+            where l.status in ('pending', 'waiting_retry', 'callback_scheduled') and l.next_at <= $2
+            for no key update of l skip locked
         )
         select p.id as "lead_id: LeadId", p.status, p.attempts, p.callbacks_granted, p.next_at, p.time_zone, p.country,
             p.opens_at, p.closes_at,
@@ -131,41 +161,64 @@ pub(super) async fn pick(
     .await
 }
 
-/// Takes a candidate that may not be called now out of the due set, and writes down why.
+/// Takes candidates that may not be called now out of the due set, and writes down why.
 pub(super) async fn set_aside(
     conn: &mut PgConnection,
     account: AccountId,
-    candidate: &Candidate,
-    verdict: &Verdict,
+    judged: &[(&Candidate, Verdict)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (status, until, suppression, kind, data) = match verdict {
-        Verdict::Reserve => return Ok(()),
-        Verdict::Suppress => {
-            (Some("suppressed"), None, Some("do_not_call"), "suppressed", json!({ "reason": "do_not_call" }))
-        }
-        Verdict::Exhaust => (Some("exhausted"), None, None, "exhausted", json!({ "attempts": candidate.attempts })),
-        Verdict::Postpone { until, reason } => {
-            (None, Some(*until), None, "postponed", json!({ "reason": reason, "until": until }))
-        }
-    };
+    let (mut leads, mut statuses, mut untils, mut suppressions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut kinds, mut reasons) = (Vec::new(), Vec::new());
+    for (candidate, verdict) in judged {
+        let (status, until, suppression, kind, data) = match verdict {
+            Verdict::Reserve => continue,
+            Verdict::Suppress => {
+                (Some("suppressed"), None, Some("do_not_call"), "suppressed", json!({ "reason": "do_not_call" }))
+            }
+            Verdict::Exhaust => (Some("exhausted"), None, None, "exhausted", json!({ "attempts": candidate.attempts })),
+            Verdict::Postpone { until, reason } => {
+                (None, Some(*until), None, "postponed", json!({ "reason": reason, "until": until }))
+            }
+        };
+        leads.push(candidate.lead_id.0);
+        statuses.push(status.map(str::to_owned));
+        untils.push(until);
+        suppressions.push(suppression.map(str::to_owned));
+        kinds.push(kind.to_owned());
+        reasons.push(data);
+    }
+    if leads.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"
-        update leads
-        set status = coalesce($2, status), next_at = coalesce($3, next_at),
-            suppression_reason = coalesce($4, suppression_reason), updated_at = $5
-        where id = $1
+        with verdicts as (
+            select * from unnest($3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[])
+                as v (lead_id, status, until, suppression, kind, data)
+        ),
+        moved as (
+            update leads l
+            set status = coalesce(v.status, l.status), next_at = coalesce(v.until, l.next_at),
+                suppression_reason = coalesce(v.suppression, l.suppression_reason), updated_at = $2
+            from verdicts v
+            where l.id = v.lead_id
+        )
+        insert into call_events (account_id, lead_id, kind, data, at, applied_at)
+        select $1, lead_id, kind, data, $2, now() from verdicts
         "#,
-        candidate.lead_id as LeadId,
-        status,
-        until,
-        suppression,
+        account as AccountId,
         now,
+        &leads,
+        &statuses as &[Option<String>],
+        &untils as &[Option<DateTime<Utc>>],
+        &suppressions as &[Option<String>],
+        &kinds,
+        &reasons,
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    let event = NewEvent { account_id: account, call_id: None, lead_id: Some(candidate.lead_id), kind, data, at: now };
-    call_event::record(conn, event).await
+    Ok(())
 }
 
 #[cfg(test)]

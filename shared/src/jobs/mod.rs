@@ -135,13 +135,25 @@ pub async fn nudge_in<J: Job>(db: impl PgExecutor<'_>, job: &J, delay: Duration)
     // The row stays locked until the caller commits, even when nothing in it changes. A worker skips locked rows and a
     // running job's acknowledgement waits, so that no run can begin before the caller's change is visible and count as the run
     // this nudge asked for. Skipped rows are why a due nudge always notifies, whatever it found.
+    //
+    // Where the wanted run is on its way, the lock is a shared one: every call that ends nudges its campaign's one dispatcher,
+    // and one after the other they would wait for each other's commits.
     sqlx::query!(
         r#"
-        with nudged as (
+        with on_its_way as materialized (
+            select from apalis.jobs
+            where job_type = $2 and idempotency_key = $7 and (
+                (status = 'Pending' and run_at <= now() + make_interval(secs => $5))
+                or (status in ('Running', 'Queued')
+                    and (metadata -> 'rerun_at')::timestamptz <= now() + make_interval(secs => $5))
+            )
+            for share
+        ),
+        nudged as (
             insert into apalis.jobs as j
                 (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata, idempotency_key)
-            values
-                ($1, $2, $3, 'Pending', 0, $4, now() + make_interval(secs => $5), $6, ''::hstore, $7)
+            select $1, $2, $3, 'Pending', 0, $4, now() + make_interval(secs => $5), $6, ''::hstore, $7
+            where not exists (select from on_its_way)
             on conflict (job_type, idempotency_key) do update set
                 job = excluded.job,
                 max_attempts = excluded.max_attempts,

@@ -1,20 +1,27 @@
-//! Reads an uploaded list into leads, a thousand rows per transaction, going on where an earlier run ended.
+//! Reads an uploaded list into leads, some thousand rows per transaction, going on where an earlier run ended.
+//!
+//! Three stages at once, each a batch ahead of the next: a thread reads rows, one connection finds their people in the address
+//! book, another stores them as leads.
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::campaign_window;
+use shared::id::{AccountId, ContactId};
 use shared::jobs;
 use shared::jobs::dispatch_campaign::DispatchCampaign;
 use shared::jobs::import_leads::ImportLeads;
 use shared::lead_import::{self, Batch, ImportFile, NewLead, Remark, Severity};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::context::Context;
 use crate::lead_list::{self, LeadList, LeadRow, ListOptions, Rejection};
 use crate::queue::{JobContext, JobError, JobResultExt};
 
 /// Rows per transaction.
-const BATCH_ROWS: usize = 1_000;
+const BATCH_ROWS: usize = 2_000;
 /// Batches that wait while the database is slower than the reader.
 const BATCHES_AHEAD: usize = 2;
 
@@ -28,29 +35,38 @@ pub async fn run(job: ImportLeads, job_context: JobContext, ctx: Context) -> Res
         return lead_import::fail(&ctx.db, file.id, error, now).await.retry();
     }
     let content = std::mem::take(&mut file.content);
-    let (batches, mut read) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+    let (batches, read) = mpsc::channel(BATCHES_AHEAD);
+    let (counted, count) = oneshot::channel();
     let reader = {
         let (file, max_rows) = (file.clone(), ctx.settings.max_import_rows);
-        tokio::task::spawn_blocking(move || read_list(&content, &file, max_rows, &batches))
+        tokio::task::spawn_blocking(move || read_list(&content, &file, max_rows, counted, &batches))
     };
+    let (met, mut ready) = mpsc::channel(1);
+    let people = tokio::spawn(meet_people(ctx.db.clone(), file.account_id, now, read, met));
+    // A file that cannot be read has no count; the reader says why.
+    if let Ok(rows) = count.await {
+        lead_import::expect_rows(&ctx.db, file.id, rows).await.retry()?;
+    }
     let mut done = file.lines_done;
-    while let Some(batch) = read.recv().await {
+    while let Some((batch, people)) = ready.recv().await {
         if job_context.is_cancelled() {
             // The batches so far are stored; whoever takes the job goes on behind them.
             return Ok(());
         }
         let mut tx = ctx.db.begin().await.retry()?;
-        if !lead_import::insert_batch(&mut tx, &file, done, &batch, now).await.retry()? {
+        if !lead_import::insert_batch(&mut tx, &file, done, &batch, &people, now).await.retry()? {
             tracing::info!(import_id = %file.id, "another run reads this list");
             return Ok(());
         }
-        campaign_window::refresh(&mut tx, file.campaign_id, now).await.retry()?;
+        campaign_window::refresh_stale(&mut tx, file.campaign_id, now).await.retry()?;
         if file.campaign_running {
             jobs::nudge(&mut *tx, &DispatchCampaign { campaign_id: file.campaign_id }).await.retry()?;
         }
         tx.commit().await.retry()?;
         done = batch.last_line;
     }
+    // The people of a batch could not be met: it and what comes behind it are read again.
+    people.await.discard()?.retry()?;
     match reader.await.discard()? {
         Ok(()) => {
             let mut tx = ctx.db.begin().await.retry()?;
@@ -68,14 +84,38 @@ pub async fn run(job: ImportLeads, job_context: JobContext, ctx: Context) -> Res
     }
 }
 
+/// Puts the people of each batch into the address book, while the batch before is being stored.
+async fn meet_people(
+    db: PgPool,
+    account: AccountId,
+    now: DateTime<Utc>,
+    mut batches: mpsc::Receiver<Batch>,
+    met: mpsc::Sender<(Batch, Vec<ContactId>)>,
+) -> sqlx::Result<()> {
+    while let Some(batch) = batches.recv().await {
+        let people = match &batch.leads[..] {
+            [] => Vec::new(),
+            leads => lead_import::meet_people(&mut *db.acquire().await?, account, leads, now).await?,
+        };
+        // Nobody listens any more: the run was cut off, and the next one reads on.
+        if met.send((batch, people)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Runs on a thread of its own: parsing a list takes the processor for seconds.
 fn read_list(
     content: &[u8],
     file: &ImportFile,
     max_rows: usize,
-    batches: &tokio::sync::mpsc::Sender<Batch>,
+    counted: oneshot::Sender<u64>,
+    batches: &mpsc::Sender<Batch>,
 ) -> Result<(), lead_list::ListError> {
     let list = LeadList::open(content, ListOptions { region: &file.region, max_rows })?;
+    // Nobody waits for it after a run that was cut off.
+    let _ = counted.send(list.row_count());
     let mut zones = Zones::new(file);
     let mut batch = Batch::default();
     for row in list {

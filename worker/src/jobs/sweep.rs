@@ -53,8 +53,8 @@ pub async fn run(_job: Sweep, _job_context: JobContext, ctx: Context) -> Result<
     if stranded > 0 {
         tracing::error!(leads = stranded, "leads were being called by no call; they wait again");
     }
-    let running = sweep::running_campaigns(db).await.retry()?;
-    ensure(db, running.into_iter().map(|campaign_id| DispatchCampaign { campaign_id })).await
+    let campaigns = sweep::dispatched_campaigns(db, now).await.retry()?;
+    ensure(db, campaigns.into_iter().map(|campaign_id| DispatchCampaign { campaign_id })).await
 }
 
 async fn ensure<J: Job>(db: &PgPool, wanted: impl Iterator<Item = J>) -> Result<(), JobError> {

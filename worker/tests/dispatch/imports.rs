@@ -65,24 +65,55 @@ async fn good_rows_become_leads_and_the_others_are_explained() {
 async fn a_run_that_died_is_continued_behind_its_last_batch() {
     let world = World::new().await;
     let campaign = world.campaign(0).await;
-    let id = upload(&world, campaign, list(2_500).as_bytes()).await;
+    let id = upload(&world, campaign, list(5_000).as_bytes()).await;
     let mut dying = JobContext::detached("import");
     dying.max_attempts = 2;
     // The database refuses the second batch.
     world
         .sql(
             "create function refuse() returns trigger language plpgsql as $$ begin
-                 if (select count(*) from leads) > 1000 then raise exception 'cut off'; end if; return null; end $$;
+                 if (select count(*) from leads) > 2000 then raise exception 'cut off'; end if; return null; end $$;
              create trigger refuse after insert on leads for each statement execute function refuse()",
         )
         .await;
     let outcome = jobs::import_leads::run(ImportLeads { import_id: id }, dying, world.ctx.clone()).await;
     assert!(outcome.is_err());
-    assert_eq!(world.number("select count(*) from leads").await, 1_000);
-    assert_eq!(world.number("select lines_done from imports").await, 1_001);
+    assert_eq!(world.number("select count(*) from leads").await, 2_000);
+    assert_eq!(world.number("select lines_done from imports").await, 2_001);
     world.sql("drop trigger refuse on leads").await;
     let import = read(&world, id).await;
-    assert_eq!((import.rows_total, import.rows_imported, import.rows_duplicate), (2_500, 2_500, 0));
+    assert_eq!((import.rows_total, import.rows_imported, import.rows_duplicate), (5_000, 5_000, 0));
+    // Whoever was met before the database refused is in the address book once.
+    assert_eq!(world.number("select count(*) from contacts").await, 5_000);
+    assert_eq!(import.rows_in_file, Some(5_000));
+}
+
+#[tokio::test]
+async fn a_list_fills_in_what_the_address_book_lacks_and_rewrites_nobody() {
+    let world = World::new().await;
+    world
+        .sql(
+            "insert into contacts (account_id, phone, name, email) select id, '+919800000001', 'Asha', null from accounts;
+             insert into contacts (account_id, phone, name, email) select id, '+919800000002', 'Ravi', 'r@example.com' from accounts",
+        )
+        .await;
+    let before = world.text("select xmin::text from contacts where name = 'Ravi'").await;
+    let campaign = world.campaign(0).await;
+    let csv = "name,phone,email\nOther,9800000001,a@example.com\nOther,9800000002,other@example.com\nNew,9800000003,\n";
+    let import = read(&world, upload(&world, campaign, csv.as_bytes()).await).await;
+    assert_eq!((import.rows_in_file, import.rows_imported), (Some(3), 3));
+    assert_eq!(
+        world
+            .text("select string_agg(concat_ws(' ', name, email), ', ' order by phone) from contacts")
+            .await
+            .as_deref(),
+        Some("Asha a@example.com, Ravi r@example.com, New")
+    );
+    assert_eq!(world.text("select xmin::text from contacts where name = 'Ravi'").await, before);
+    assert_eq!(
+        world.number("select count(*) from leads l join contacts c on c.id = l.contact_id and c.phone = l.phone").await,
+        3
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 use chrono::TimeDelta;
 use shared::call::CallStatus;
 use shared::dispatch::Dispatched;
+use shared::jobs::sweep::Sweep;
+use worker::jobs;
+use worker::queue::JobContext;
 
 use crate::world::{World, at};
 
@@ -193,4 +196,90 @@ async fn a_dispatcher_that_finds_another_at_work_leaves_it_alone() {
     assert_eq!(world.dispatch(campaign).await, Dispatched::Elsewhere);
     other.rollback().await.unwrap();
     assert_eq!(world.reserve(campaign).await.calls.len(), 3);
+}
+
+#[tokio::test]
+async fn whoever_waits_at_a_higher_priority_hides_nobody_who_is_due() {
+    let world = World::new().await;
+    let campaign = world.campaign(0).await;
+    world.sql("update campaigns set max_concurrent_calls = 1").await;
+    for (phone, priority) in [("+919800000001", 1), ("+919800000003", 3), ("+919800000002", 1), ("+919800000005", 5)] {
+        world.lead_with(campaign, phone, "Asia/Kolkata", priority).await;
+    }
+    world.sql("update leads set next_at = next_at + interval '1 hour' where priority = 5").await;
+    world.sql("update leads set next_at = next_at - interval '1 hour' where phone = '+919800000002'").await;
+    for phone in ["+919800000003", "+919800000002", "+919800000001"] {
+        let call = world.reserve_one(campaign).await;
+        assert_eq!(world.call(call).await.phone, phone);
+        world.ends(call, CallStatus::Busy).await;
+    }
+    let reserved = world.reserve(campaign).await;
+    assert!(reserved.calls.is_empty());
+    assert_eq!(reserved.next_at, Some(world.now() + TimeDelta::hours(1)));
+}
+
+#[tokio::test]
+async fn a_lead_that_somebody_else_holds_is_passed_over_and_nobody_waits_for_it() {
+    let world = World::new().await;
+    let campaign = world.campaign(3).await;
+    let mut holder = world.db.begin().await.unwrap();
+    sqlx::query("select from leads where id = (select min(id) from leads) for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    assert_eq!(world.reserve(campaign).await.calls.len(), 2);
+    holder.rollback().await.unwrap();
+    assert_eq!(world.reserve(campaign).await.calls.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lead_that_changed_under_the_dispatchers_eyes_is_left_alone() {
+    let world = World::new().await;
+    let campaign = world.campaign(40).await;
+    world.sql("update campaigns set max_concurrent_calls = 40").await;
+    // Stopping a lead and dispatching it race; whoever comes second sees what the first did.
+    let stops = (0..40).map(|at| {
+        let db = world.db.clone();
+        async move {
+            sqlx::query("update leads set status = 'canceled' where id = (select id from leads order by id offset $1 limit 1) and status = 'pending'")
+                .bind(at)
+                .execute(&db)
+                .await
+                .unwrap();
+        }
+    });
+    tokio::join!(futures::future::join_all(stops), world.dispatch(campaign));
+    let twice = "select count(*) from leads l join calls c on c.lead_id = l.id where l.status <> 'dialing'";
+    assert_eq!(world.number(twice).await, 0);
+}
+
+#[tokio::test]
+async fn a_long_list_is_let_go_bit_by_bit_and_nobody_of_it_is_called_meanwhile() {
+    let world = World::new().await;
+    for (end, status) in [
+        ("ends_at = '2026-11-23T07:30:00Z'", "expired"),
+        ("status = 'canceled', completed_at = '2026-11-23T07:30:00Z'", "canceled"),
+    ] {
+        let campaign = world.campaign(1).await;
+        world
+            .sql(&format!(
+                "insert into leads (account_id, campaign_id, contact_id, phone, country, time_zone, next_at, created_at, updated_at)
+                 select l.account_id, l.campaign_id, l.contact_id, '+91970' || lpad(n::text, 7, '0'), 'IN', l.time_zone, l.next_at,
+                    l.next_at, l.next_at
+                 from leads l, generate_series(1, 5500) n where l.campaign_id = {campaign};
+                 update campaigns set {end} where id = {campaign}"
+            ))
+            .await;
+        let gone = format!("select count(*) from leads where campaign_id = {campaign} and status = '{status}'");
+        let reserved = world.reserve(campaign).await;
+        assert_eq!((reserved.calls.len(), reserved.next_at), (0, Some(world.now())));
+        assert_eq!(world.number(&gone).await, 5_000);
+        world.sql("delete from apalis.jobs").await;
+        jobs::sweep::run(Sweep::default(), JobContext::detached("sweep"), world.ctx.clone()).await.unwrap();
+        assert!(world.has_job(&format!("dispatch:{campaign}")).await);
+        let over = if status == "expired" { Dispatched::Completed } else { Dispatched::NotRunning };
+        assert_eq!(world.dispatch(campaign).await, over);
+        assert_eq!(world.number(&gone).await, 5_501);
+    }
+    assert_eq!(world.number("select count(*) from calls").await, 0);
 }

@@ -86,3 +86,22 @@ async fn a_lead_that_no_call_holds_waits_again() {
     sweep(&world).await;
     assert_eq!(world.text("select status from leads").await.as_deref(), Some("waiting_retry"));
 }
+
+#[tokio::test]
+async fn a_lead_waits_again_only_if_every_call_of_its_own_is_over() {
+    let world = World::new().await;
+    let campaign = world.campaign(3).await;
+    let calls = world.reserve(campaign).await.calls;
+    let [queued, settled, spoken] = calls[..] else { panic!("{calls:?}") };
+    for call in [settled, spoken] {
+        world.place(call).await.unwrap();
+    }
+    world.speaks(spoken, "hello").await;
+    world.ends(spoken, CallStatus::Completed).await;
+    world.ends(settled, CallStatus::Busy).await;
+    world.sql("update leads set status = 'dialing'; update calls set updated_at = now() - interval '3 minutes'").await;
+    sweep(&world).await;
+    assert_eq!(world.lead_of(queued).await.0, "dialing");
+    assert_eq!(world.lead_of(spoken).await.0, "dialing", "its summary is awaited");
+    assert_eq!(world.lead_of(settled).await.0, "waiting_retry");
+}

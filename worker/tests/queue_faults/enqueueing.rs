@@ -64,6 +64,25 @@ async fn a_nudge_that_commits_after_the_run_ended_is_not_lost_and_holds_up_no_ot
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nudges_of_a_job_that_is_due_do_not_wait_for_each_other_and_its_run_waits_for_them_all() {
+    let db = TestDb::create().await;
+    let world = World::new(&db.pool);
+    let job = probe("tick", Act::Finish);
+    nudge(&db.pool, &job).await.unwrap();
+    let (mut one, mut other) = (db.pool.begin().await.unwrap(), db.pool.begin().await.unwrap());
+    nudge(&mut *one, &job).await.unwrap();
+    tokio::time::timeout(SOON, nudge(&mut *other, &job)).await.expect("it waits for the first to commit").unwrap();
+    let worker = start_probes(&world, quick("worker"), queue(2));
+    one.commit().await.unwrap();
+    enqueue(&db.pool, &probe("next", Act::Finish)).await.unwrap();
+    eventually(SOON, "Done".to_owned(), async || db.status("next").await).await;
+    assert_eq!(db.runs_of("tick").await, 0, "a change that is not visible yet would be missed");
+    other.commit().await.unwrap();
+    eventually(SOON, 1, async || db.runs_of("tick").await).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nudge_revives_what_is_done_or_dead_and_pulls_a_snooze_forward() {
     let db = TestDb::create().await;
     let world = World::new(&db.pool);
