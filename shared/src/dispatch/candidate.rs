@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::call_event::{self, NewEvent};
+use crate::consent::ConsentBasis;
 use crate::id::{AccountId, CampaignId, LeadId};
 
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -24,6 +25,11 @@ pub(super) struct Candidate {
     pub opens_at: DateTime<Utc>,
     pub closes_at: DateTime<Utc>,
     pub do_not_call: bool,
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    pub consent_source: Option<String>,
+    /// By the campaign's rule, today.
+    pub consent_holds: bool,
     /// Another call of the account to this number is live.
     pub number_busy: bool,
     pub last_call_at: Option<DateTime<Utc>>,
@@ -40,8 +46,10 @@ pub(super) struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Reserve,
-    /// On the do-not-call list.
-    Suppress,
+    /// Never to be called by this campaign: `do_not_call` or `no_consent`.
+    Suppress {
+        reason: &'static str,
+    },
     /// The maximum was lowered below the attempts made.
     Exhaust,
     Postpone {
@@ -52,7 +60,10 @@ pub(super) enum Verdict {
 
 pub(super) fn judge(candidate: &Candidate, rules: &Rules, now: DateTime<Utc>) -> Verdict {
     if candidate.do_not_call {
-        return Verdict::Suppress;
+        return Verdict::Suppress { reason: "do_not_call" };
+    }
+    if !candidate.consent_holds {
+        return Verdict::Suppress { reason: "no_consent" };
     }
     if candidate.attempts >= rules.max_attempts + candidate.callbacks_granted {
         return Verdict::Exhaust;
@@ -85,10 +96,12 @@ pub(super) async fn pick(
         r#"
         -- The best of each open zone, by its index; then the best of all.
         with picked as materialized (
-            select l.*, w.opens_at, w.closes_at
+            select l.*, w.opens_at, w.closes_at, g.require_consent, g.consent_max_age_days
             from campaign_windows w
+            join campaigns g on g.id = w.campaign_id
             cross join lateral (
-                select id, account_id, phone, status, attempts, callbacks_granted, next_at, priority, time_zone, country
+                select id, account_id, phone, status, attempts, callbacks_granted, next_at, priority, time_zone, country,
+                    consent_basis, consent_at, consent_source
                 from leads
                 where campaign_id = w.campaign_id and time_zone = w.time_zone and country = w.country
                     and status in ('pending', 'waiting_retry', 'callback_scheduled') and next_at <= $2
@@ -103,6 +116,8 @@ pub(super) async fn pick(
         select p.id as "lead_id: LeadId", p.status, p.attempts, p.callbacks_granted, p.next_at, p.time_zone, p.country,
             p.opens_at, p.closes_at,
             exists (select from do_not_call d where d.account_id = p.account_id and d.phone = p.phone) as "do_not_call!",
+            p.consent_basis as "consent_basis: ConsentBasis", p.consent_at, p.consent_source,
+            consent_holds(p.consent_basis, p.consent_at, p.require_consent, p.consent_max_age_days, $2) as "consent_holds!",
             exists (
                 select from calls c
                 where c.account_id = p.account_id and c.phone = p.phone and c.direction = 'outbound'
@@ -139,8 +154,8 @@ pub(super) async fn set_aside(
 ) -> sqlx::Result<()> {
     let (status, until, suppression, kind, data) = match verdict {
         Verdict::Reserve => return Ok(()),
-        Verdict::Suppress => {
-            (Some("suppressed"), None, Some("do_not_call"), "suppressed", json!({ "reason": "do_not_call" }))
+        Verdict::Suppress { reason } => {
+            (Some("suppressed"), None, Some(*reason), "suppressed", json!({ "reason": reason }))
         }
         Verdict::Exhaust => (Some("exhausted"), None, None, "exhausted", json!({ "attempts": candidate.attempts })),
         Verdict::Postpone { until, reason } => {
@@ -188,6 +203,10 @@ mod tests {
             opens_at: noon(),
             closes_at: noon() + TimeDelta::hours(7),
             do_not_call: false,
+            consent_basis: ConsentBasis::Unknown,
+            consent_at: None,
+            consent_source: None,
+            consent_holds: true,
             number_busy: false,
             last_call_at: None,
             calls_in_a_day: 0,
@@ -203,7 +222,13 @@ mod tests {
     #[test]
     fn the_do_not_call_list_wins_over_everything() {
         let lead = Candidate { do_not_call: true, status: "callback_scheduled".into(), ..fresh() };
-        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress);
+        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress { reason: "do_not_call" });
+    }
+
+    #[test]
+    fn without_the_consent_that_the_campaign_wants_nobody_is_called_not_even_who_asked_to_be() {
+        let lead = Candidate { consent_holds: false, status: "callback_scheduled".into(), ..fresh() };
+        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress { reason: "no_consent" });
     }
 
     #[test]
