@@ -19,7 +19,7 @@ alter table campaigns
 -- The one definition of consent that holds, for the dispatcher, the import and the preflight. A list's date has no zone, so
 -- that a day ahead is taken for today; further ahead it is a mistake, and does not count.
 create function consent_holds(basis text, given_at timestamptz, required boolean, max_age_days integer, at timestamptz)
-returns boolean language sql immutable parallel safe as $$
+returns boolean language sql stable parallel safe as $$
     select basis <> 'refused' and (not required or (
         basis in ('express_written', 'express', 'inquiry', 'existing_customer')
         and (given_at is null or given_at <= at + interval '1 day')

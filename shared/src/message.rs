@@ -125,7 +125,7 @@ pub async fn apply(db: &mut PgConnection, id: MessageId) -> sqlx::Result<Applied
     Ok(applied)
 }
 
-/// Messages of the last day that nobody has applied: their request was cut short.
+/// Messages that nobody has applied: their request was cut short.
 pub async fn unapplied(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<MessageId>> {
     sqlx::query_scalar!(
         r#"
