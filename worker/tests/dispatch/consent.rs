@@ -1,7 +1,6 @@
 //! Who may be called at all: the basis that a list states, and the rule of the campaign.
 
 use chrono::TimeDelta;
-use shared::dispatch::Dispatched;
 use shared::id::CampaignId;
 
 use crate::world::World;
@@ -89,8 +88,8 @@ async fn a_lead_passed_over_for_want_of_consent_is_called_once_it_is_uploaded_wi
     let world = World::new().await;
     let campaign = requiring(&world, None).await;
     world.import(campaign, "phone\n9800000001\n").await;
-    assert_eq!(world.dispatch(campaign).await, Dispatched::Completed);
-    world.sql("update campaigns set status = 'running', completed_at = null").await;
+    assert!(world.reserve(campaign).await.calls.is_empty());
+    assert_eq!(leads(&world).await, "1 suppressed no_consent");
 
     let again = world.import(campaign, "phone,consent_basis,consent_date\n9800000001,inquiry,2026-11-20\n").await;
     assert_eq!((again.rows_imported, again.rows_duplicate), (0, 1));
@@ -138,6 +137,6 @@ async fn consent_runs_out_while_a_lead_waits_for_its_retry() {
     let call = world.placed(campaign).await;
     world.ends(call, shared::call::CallStatus::Busy).await;
     world.clock.advance(TimeDelta::days(1));
-    assert_eq!(world.dispatch(campaign).await, Dispatched::Reserved(Default::default()));
+    assert!(world.reserve(campaign).await.calls.is_empty());
     assert_eq!(leads(&world).await, "1 suppressed no_consent");
 }
