@@ -12,6 +12,7 @@ use serde_json::Value;
 use shared::call::CallStatus;
 use shared::call_detail::{self, CallDetail, CallFilter, CallSummary, RecordingInfo};
 use shared::call_event::{self, CallEvent};
+use shared::guard;
 use shared::id::{CallId, CampaignId, LeadId};
 use shared::turn::{self, Turn};
 use utoipa::{IntoParams, ToSchema};
@@ -38,6 +39,8 @@ pub struct CallDetailView {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     call: CallDetail,
+    /// What `guards` says, in sentences: the rules that allowed the call, and the values they were held against.
+    guards_passed: Vec<GuardView>,
     recording_url: Option<String>,
     #[schema(value_type = Option<Object>)]
     recording: Option<RecordingInfo>,
@@ -45,6 +48,14 @@ pub struct CallDetailView {
     transcript: Vec<TurnView>,
     /// Everything that happened to the call, oldest first, with the carrier's webhooks as they came.
     events: Vec<EventView>,
+}
+
+/// A rule that the call passed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GuardView {
+    /// Stable: `calling_window`, `do_not_call`, `consent`, `gap`, `daily_cap`, `attempts`, `concurrency`, `pace`, `dialed`.
+    pub guard: &'static str,
+    pub detail: String,
 }
 
 /// One side's say. Times are milliseconds since the conversation began.
@@ -165,6 +176,10 @@ pub async fn get_call(
     let stored = recording.as_ref().is_some_and(|recording| recording.status == "stored");
     Ok(Json(CallDetailView {
         recording_url: stored.then(|| recording_url(&app, id)),
+        guards_passed: guard::explain(&call.guards)
+            .into_iter()
+            .map(|passed| GuardView { guard: passed.guard, detail: passed.detail })
+            .collect(),
         call,
         recording,
         transcript,

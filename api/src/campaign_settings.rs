@@ -57,6 +57,13 @@ pub struct CampaignRequest {
     /// Whether calls are recorded.
     #[schema(default = true)]
     record: Option<bool>,
+    /// Whether only leads are called whose list states a consent: `express_written`, `express`, `inquiry` or
+    /// `existing_customer`. Leads that are said to have refused are never called.
+    #[schema(default = false)]
+    require_consent: Option<bool>,
+    /// With `require_consent`: consent older than so many days, or without a date, does not count.
+    #[schema(minimum = 1, maximum = 3650)]
+    consent_max_age_days: Option<i32>,
 }
 
 /// A new campaign's settings before anybody has said anything. Its name is empty, which no campaign's may stay.
@@ -75,6 +82,8 @@ pub fn defaults(defaults: &CampaignDefaults, voice_agent_id: VoiceAgentId) -> Ca
         scheduled_start_at: None,
         ends_at: None,
         record: true,
+        require_consent: false,
+        consent_max_age_days: None,
     }
 }
 
@@ -148,6 +157,16 @@ pub fn read(base: CampaignSettings, fields: &mut Fields, now: DateTime<Utc>) -> 
     }
     if let Some(record) = fields.take::<bool>("record") {
         settings.record = record;
+    }
+    if let Some(require) = fields.take::<bool>("require_consent") {
+        settings.require_consent = require;
+    }
+    if let Some(days) = fields.take::<Option<i32>>("consent_max_age_days") {
+        if days.is_some_and(|days| !(1..=3650).contains(&days)) {
+            let detail = "consent_max_age_days must be between 1 and 3650";
+            fields.refuse("/consent_max_age_days", "out_of_range", detail);
+        }
+        settings.consent_max_age_days = days;
     }
     settings
 }

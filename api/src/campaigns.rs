@@ -52,6 +52,8 @@ pub struct CampaignView {
     pub max_concurrent_calls: i32,
     pub calls_per_second: Option<f64>,
     pub record: bool,
+    pub require_consent: bool,
+    pub consent_max_age_days: Option<i32>,
     pub scheduled_start_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
@@ -206,6 +208,10 @@ pub async fn update_campaign(
     fields.finish()?;
     let updated = Campaign::update(&mut *tx, caller.account, id, &settings, now).await?;
     let updated = updated.expect("the row is locked, and its status was looked at");
+    let rule = (updated.require_consent, updated.consent_max_age_days);
+    if rule != (campaign.require_consent, campaign.consent_max_age_days) {
+        shared::lead::readmit_with_consent(&mut *tx, id, now).await?;
+    }
     campaign_window::refresh(&mut tx, id, now).await?;
     // A scheduled campaign's dispatcher sleeps until the old start.
     shared::jobs::nudge(&mut *tx, &shared::jobs::dispatch_campaign::DispatchCampaign { campaign_id: id }).await?;
@@ -308,6 +314,8 @@ fn describe(
         max_concurrent_calls: campaign.max_concurrent_calls,
         calls_per_second: campaign.calls_per_second,
         record: campaign.record,
+        require_consent: campaign.require_consent,
+        consent_max_age_days: campaign.consent_max_age_days,
         scheduled_start_at: campaign.scheduled_start_at,
         ends_at: campaign.ends_at,
         created_at: campaign.created_at,

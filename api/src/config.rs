@@ -70,6 +70,9 @@ pub struct ServeConfig {
     /// Where the carrier's REST API is. This process never calls it: a hurried clock is only allowed in front of loopback.
     #[arg(long, env = "EXOTEL_API_BASE_URL", default_value = "https://api.exotel.com")]
     pub exotel_api_base_url: url::Url,
+    /// Calls that the carrier lets the account start per second, for forecasts; the worker's setting is the one that holds.
+    #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
+    pub exotel_calls_per_second: f64,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]

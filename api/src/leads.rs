@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::Serialize;
+use shared::consent::ConsentBasis;
 use shared::id::CampaignId;
 use shared::lead::{self, Lead, LeadFilter, LeadStatus};
 use utoipa::{IntoParams, ToSchema};
@@ -48,6 +49,13 @@ pub struct LeadView {
     pub last_call_attempt: Option<DateTime<Utc>>,
     /// When it is due, while it waits.
     pub next_call_at: Option<DateTime<Utc>>,
+    /// Why they may be called, as the list says: `express_written`, `express`, `inquiry`, `existing_customer`,
+    /// `legitimate_interest`, `unknown` or `refused`.
+    #[schema(value_type = String)]
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    /// Where it was given, in the list's words.
+    pub consent_source: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -80,6 +88,9 @@ impl From<Lead> for LeadView {
             call_attempts: lead.attempts,
             last_call_attempt: lead.last_attempt_at,
             next_call_at: waits.then_some(lead.next_at),
+            consent_basis: lead.consent_basis,
+            consent_at: lead.consent_at,
+            consent_source: lead.consent_source,
             created_at: lead.created_at,
             updated_at: lead.updated_at,
         }

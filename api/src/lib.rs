@@ -6,6 +6,7 @@
 //! Invariants: every request but a webhook runs as one account, in a transaction that sees that account's rows alone
 //! ([`auth::Caller::tenant`]); a webhook is stored before anybody looks at it; every error is an RFC 9457 problem.
 
+pub mod account;
 pub mod analytics;
 pub mod auth;
 pub mod calls;
@@ -17,13 +18,16 @@ pub mod do_not_call;
 pub mod error;
 pub mod exports;
 pub mod extract;
+pub mod forecast;
 pub mod health;
 pub mod idempotency;
 pub mod imports;
 pub mod leads;
+pub mod messages;
 pub mod observe;
 pub mod operator;
 pub mod page;
+pub mod preflight;
 pub mod router;
 pub mod serve;
 pub mod sessions;

@@ -18,8 +18,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, health, imports, leads, observe, sessions,
-    uploads, voice_agents, webhooks,
+    account, analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, forecast, health, imports, leads,
+    messages, observe, preflight, sessions, uploads, voice_agents, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -53,6 +53,9 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(campaign_lifecycle::pause_campaign))
         .routes(routes!(campaign_lifecycle::resume_campaign))
         .routes(routes!(campaign_lifecycle::stop_campaign))
+        .routes(routes!(preflight::preflight_campaign))
+        .routes(routes!(forecast::forecast_campaign))
+        .routes(routes!(account::get_account, account::update_account))
         .routes(routes!(uploads::get_csv_sample))
         .routes(routes!(leads::list_leads))
         .routes(routes!(imports::list_imports))
@@ -75,6 +78,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
     let hooks = OpenApiRouter::new()
         .routes(routes!(webhooks::post_call_status, webhooks::get_call_status))
         .routes(routes!(webhooks::get_passthru, webhooks::post_passthru))
+        .routes(routes!(messages::post_sms, messages::get_sms))
         .layer(DefaultBodyLimit::max(webhooks::body_limit()))
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));
     let transfers = OpenApiRouter::new()

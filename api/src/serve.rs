@@ -82,6 +82,7 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
             calling_hours: CallingHours::from_whole_hours(config.calling_hours_start, config.calling_hours_end)?,
             max_concurrent_calls: config.max_concurrent_calls,
         },
+        carrier_calls_per_second: config.exotel_calls_per_second,
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
         metrics,
         tasks: TaskTracker::new(),

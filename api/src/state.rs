@@ -25,6 +25,8 @@ pub struct AppState {
     pub storage: Storage,
     pub defaults: CampaignDefaults,
     pub max_upload_bytes: usize,
+    /// What the carrier lets one account start, for forecasts.
+    pub carrier_calls_per_second: f64,
     pub metrics: RenderMetrics,
     /// Work that outlives its request by a little; shutting down waits for it.
     pub tasks: TaskTracker,

@@ -34,9 +34,9 @@ const MAX_FILE_NAME_CHARS: usize = 255;
 /// Fields beside the file, in one form.
 const MAX_PARTS: usize = 20;
 
-const SAMPLE: &str = "name,phone,email,property_type,location,budget,language,notes\r\n\
-    Asha Rao,+91 98450 12345,asha@example.com,2BHK Apartment,Whitefield,50L - 75L,en-IN,Prefers evenings\r\n\
-    Vikram Shetty,098860 54321,,Villa,Sarjapur Road,2 Cr,hi-IN,\r\n";
+const SAMPLE: &str = "name,phone,email,property_type,location,budget,language,consent_basis,consent_date,consent_source,notes\r\n\
+    Asha Rao,+91 98450 12345,asha@example.com,2BHK Apartment,Whitefield,50L - 75L,en-IN,inquiry,2026-11-02,website form,Prefers evenings\r\n\
+    Vikram Shetty,098860 54321,,Villa,Sarjapur Road,2 Cr,hi-IN,express,14/11/2026,property fair,\r\n";
 
 /// A list of leads (CSV or XLSX), as the one file of a form; the field's name does not matter.
 #[derive(Debug, ToSchema)]

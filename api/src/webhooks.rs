@@ -16,7 +16,7 @@ use shared::id::CallEventId;
 use subtle::ConstantTimeEq;
 
 use crate::error::{ApiError, Problem};
-use crate::state::App;
+use crate::state::{App, AppState};
 
 /// A callback's body; the largest seen has 2 kB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -123,8 +123,17 @@ async fn apply(app: &App, id: CallEventId) {
     }
 }
 
-/// The webhook's fields, from wherever they are: the body wins over the query string. Neither secret nor `ref` is among them.
 async fn read(app: &App, request: Request, source: Source) -> Result<Webhook, ApiError> {
+    let (reference, fields) = genuine_fields(app, request).await?;
+    Ok(Webhook { source, reference, fields })
+}
+
+/// Our own name for the call (`ref` in the URL) and the webhook's fields, from wherever they are: the body wins over the query
+/// string. Neither secret nor `ref` is among them.
+pub async fn genuine_fields(
+    app: &AppState,
+    request: Request,
+) -> Result<(Option<String>, BTreeMap<String, String>), ApiError> {
     let query = request.uri().query().unwrap_or_default();
     let mut fields: BTreeMap<String, String> = form(query.as_bytes());
     let secret = fields.remove("secret").unwrap_or_default();
@@ -139,7 +148,7 @@ async fn read(app: &App, request: Request, source: Source) -> Result<Webhook, Ap
     if fields.len() > MAX_FIELDS {
         return Err(ApiError::refused(StatusCode::BAD_REQUEST, "too_many_fields", "the callback has too many fields"));
     }
-    Ok(Webhook { source, reference, fields })
+    Ok((reference, fields))
 }
 
 async fn body(request: Request) -> Result<BTreeMap<String, String>, ApiError> {

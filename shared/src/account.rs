@@ -3,17 +3,52 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::id::AccountId;
+use crate::call_event::{self, NewEvent};
+use crate::id::{AccountId, CampaignId};
+use crate::jobs::dispatch_campaign::DispatchCampaign;
 
 #[derive(Clone, Debug)]
 pub struct Account {
     pub id: AccountId,
     pub name: String,
-    /// Two-letter country in which a number without a country code is meant.
     pub region: String,
     pub time_zone: String,
     pub max_concurrent_calls: i32,
+    pub calls_per_second: f64,
+    pub min_gap_minutes: i32,
+    pub max_calls_per_number_per_day: i32,
     pub created_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// As they stand.
+    #[must_use]
+    pub fn settings(&self) -> AccountSettings {
+        AccountSettings {
+            region: self.region.clone(),
+            time_zone: self.time_zone.clone(),
+            max_concurrent_calls: self.max_concurrent_calls,
+            calls_per_second: self.calls_per_second,
+            min_gap_minutes: self.min_gap_minutes,
+            max_calls_per_number_per_day: self.max_calls_per_number_per_day,
+        }
+    }
+}
+
+/// What holds for all campaigns of an account together.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct AccountSettings {
+    /// Two-letter country in which a number without a country code is meant.
+    pub region: String,
+    /// For leads whose number does not tell their zone, from the next upload on.
+    pub time_zone: String,
+    pub max_concurrent_calls: i32,
+    /// Calls started per second.
+    pub calls_per_second: f64,
+    /// Between two calls to one number.
+    pub min_gap_minutes: i32,
+    /// In any 24 hours.
+    pub max_calls_per_number_per_day: i32,
 }
 
 pub async fn create(db: impl PgExecutor<'_>, name: &str, region: &str, time_zone: &str) -> sqlx::Result<AccountId> {
@@ -31,7 +66,8 @@ pub async fn get(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<Option<
     sqlx::query_as!(
         Account,
         r#"
-        select id as "id: AccountId", name, region, time_zone, max_concurrent_calls, created_at
+        select id as "id: AccountId", name, region, time_zone, max_concurrent_calls, calls_per_second, min_gap_minutes,
+            max_calls_per_number_per_day, created_at
         from accounts
         where id = $1
         "#,
@@ -39,6 +75,58 @@ pub async fn get(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<Option<
     )
     .fetch_optional(db)
     .await
+}
+
+/// [`get`], holding the row until the transaction ends.
+pub async fn lock(db: &mut PgConnection, id: AccountId) -> sqlx::Result<Option<Account>> {
+    sqlx::query!("select id from accounts where id = $1 for no key update", id as AccountId)
+        .fetch_optional(&mut *db)
+        .await?;
+    get(db, id).await
+}
+
+/// Changes the account's settings, writes down what was before and after, and wakes its dispatchers: a cap may have been
+/// raised. Pass a connection inside a transaction that holds the row ([`lock`]).
+pub async fn update(
+    db: &mut PgConnection,
+    before: &Account,
+    settings: &AccountSettings,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if before.settings() == *settings {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        update accounts
+        set region = $2, time_zone = $3, max_concurrent_calls = $4, calls_per_second = $5, min_gap_minutes = $6,
+            max_calls_per_number_per_day = $7
+        where id = $1
+        "#,
+        before.id as AccountId,
+        settings.region,
+        settings.time_zone,
+        settings.max_concurrent_calls,
+        settings.calls_per_second,
+        settings.min_gap_minutes,
+        settings.max_calls_per_number_per_day,
+    )
+    .execute(&mut *db)
+    .await?;
+    let data = serde_json::json!({ "before": before.settings(), "after": settings });
+    let event =
+        NewEvent { account_id: before.id, call_id: None, lead_id: None, kind: "account_changed", data, at: now };
+    call_event::record(&mut *db, event).await?;
+    let running = sqlx::query_scalar!(
+        r#"select id as "id: CampaignId" from campaigns where account_id = $1 and status = 'running' order by id"#,
+        before.id as AccountId,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for campaign_id in running {
+        crate::jobs::nudge(&mut *db, &DispatchCampaign { campaign_id }).await?;
+    }
+    Ok(())
 }
 
 /// The oldest account, made with the defaults (India) if there is none: whose data `AUTH=open` shows.

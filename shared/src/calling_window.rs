@@ -72,6 +72,20 @@ impl CallingWindow {
         self.open_on(local.date()).iter().any(|&(start, end)| (start..end).contains(&minute))
     }
 
+    /// Minutes of a week without holidays: those that the hours ask for, and those that the law leaves of them.
+    #[must_use]
+    pub fn weekly_minutes(&self) -> (u32, u32) {
+        let ordinary = Self { holidays: BTreeSet::new(), ..self.clone() };
+        // Any seven days in a row will do.
+        let week = NaiveDate::from_ymd_opt(2026, 1, 5).into_iter().flat_map(|monday| monday.iter_days().take(7));
+        week.fold((0, 0), |(asked, left), date| {
+            let ranges = self.hours.on(date.weekday()).iter();
+            let asked_today: u32 = ranges.map(|range| u32::from(range.end_minute() - range.start_minute())).sum();
+            let open = ordinary.open_on(date);
+            (asked + asked_today, left + open.iter().map(|(start, end)| u32::from(end - start)).sum::<u32>())
+        })
+    }
+
     /// The first opening that ends after `from`, cut to start no earlier; in seconds since 1970.
     fn opening_from(&self, zone: Tz, from: i64, limit: i64) -> Option<(i64, i64)> {
         let last_day = local_at(zone, limit)?.date();

@@ -67,6 +67,10 @@ pub struct Campaign {
     /// Nobody is called from then on.
     pub ends_at: Option<DateTime<Utc>>,
     pub record: bool,
+    /// Only leads whose consent holds (`consent_holds`) are called.
+    pub require_consent: bool,
+    /// Consent older than so many days no longer counts.
+    pub consent_max_age_days: Option<i32>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
@@ -89,6 +93,8 @@ pub struct CampaignSettings {
     pub scheduled_start_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     pub record: bool,
+    pub require_consent: bool,
+    pub consent_max_age_days: Option<i32>,
 }
 
 /// `head`, every column of [`Campaign`] typed, `tail`: the one list of them.
@@ -101,7 +107,8 @@ macro_rules! query_campaign {
                 name, description, status as "status: CampaignStatus", pause_reason,
                 calling_hours as "calling_hours: Json<CallingHours>", holidays, time_zone,
                 retry_policy as "retry_policy: Json<RetryPolicy>", max_attempts_per_lead, max_concurrent_calls,
-                calls_per_second, scheduled_start_at, ends_at, record, created_at, updated_at, started_at, completed_at
+                calls_per_second, scheduled_start_at, ends_at, record, require_consent, consent_max_age_days, created_at,
+                updated_at, started_at, completed_at
             "# + $tail
             $(, $arg)*
         )
@@ -183,8 +190,8 @@ impl Campaign {
             r#"
             insert into campaigns (account_id, voice_agent_id, name, description, calling_hours, holidays, time_zone,
                 retry_policy, max_attempts_per_lead, max_concurrent_calls, calls_per_second, scheduled_start_at, ends_at,
-                record, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
+                record, created_at, updated_at, require_consent, consent_max_age_days)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)
             returning
             "#,
             "",
@@ -202,7 +209,9 @@ impl Campaign {
             settings.scheduled_start_at,
             settings.ends_at,
             settings.record,
-            now
+            now,
+            settings.require_consent,
+            settings.consent_max_age_days
         )
         .fetch_one(db)
         .await
@@ -221,7 +230,8 @@ impl Campaign {
             update campaigns
             set voice_agent_id = $3, name = $4, description = $5, calling_hours = $6, holidays = $7, time_zone = $8,
                 retry_policy = $9, max_attempts_per_lead = $10, max_concurrent_calls = $11, calls_per_second = $12,
-                scheduled_start_at = $13, ends_at = $14, record = $15, updated_at = $16
+                scheduled_start_at = $13, ends_at = $14, record = $15, updated_at = $16,
+                require_consent = $17, consent_max_age_days = $18
             where account_id = $1 and id = $2 and status in ('draft', 'scheduled', 'paused')
             returning
             "#,
@@ -241,7 +251,9 @@ impl Campaign {
             settings.scheduled_start_at,
             settings.ends_at,
             settings.record,
-            now
+            now,
+            settings.require_consent,
+            settings.consent_max_age_days
         )
         .fetch_optional(db)
         .await
@@ -423,6 +435,8 @@ impl Campaign {
             scheduled_start_at: self.scheduled_start_at,
             ends_at: self.ends_at,
             record: self.record,
+            require_consent: self.require_consent,
+            consent_max_age_days: self.consent_max_age_days,
         }
     }
 }

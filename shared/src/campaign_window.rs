@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::calling_window::{CallingHours, CallingWindow, LegalEnvelope, parse_zone};
+use crate::calling_window::{CallingHours, CallingWindow, LegalEnvelope, Opening, parse_zone};
 use crate::id::{AccountId, CampaignId};
 
 /// Whether a campaign may call somebody now, and if nobody, when that changes.
@@ -51,6 +51,26 @@ impl CampaignHours {
         self.window(country)?.next_allowed(parse_zone(zone).ok()?, at)
     }
 
+    /// Every opening of this zone and country that is not over at `from` and begins before `until`. `None`: the zone, or what is
+    /// stored as hours, cannot be read.
+    #[must_use]
+    pub fn openings(
+        &self,
+        zone: &str,
+        country: &str,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Option<Vec<Opening>> {
+        let (window, zone) = (self.window(country)?, parse_zone(zone).ok()?);
+        let mut openings = Vec::new();
+        let mut at = from;
+        while let Some(opening) = window.current_or_next(zone, at).filter(|opening| opening.opens_at < until) {
+            openings.push(opening);
+            at = opening.closes_at;
+        }
+        Some(openings)
+    }
+
     fn window(&self, country: &str) -> Option<CallingWindow> {
         Some(CallingWindow {
             hours: self.hours.clone()?,
@@ -58,6 +78,13 @@ impl CampaignHours {
             envelope: LegalEnvelope::for_country(country),
         })
     }
+}
+
+/// Minutes of an ordinary week that these hours ask for, and those that the law of a country leaves of them.
+#[must_use]
+pub fn weekly_minutes(hours: &CallingHours, country: &str) -> (u32, u32) {
+    let envelope = LegalEnvelope::for_country(country);
+    CallingWindow { hours: hours.clone(), holidays: BTreeSet::new(), envelope }.weekly_minutes()
 }
 
 /// Writes the campaign's windows anew: for every zone and country of its waiting leads, and every one it knows already.

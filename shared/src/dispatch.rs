@@ -68,6 +68,8 @@ struct Campaign {
     max_concurrent: i32,
     calls_per_second: Option<f64>,
     ends_at: Option<DateTime<Utc>>,
+    require_consent: bool,
+    consent_max_age_days: Option<i32>,
 }
 
 struct Account {
@@ -158,7 +160,8 @@ async fn lock(conn: &mut PgConnection, campaign: CampaignId) -> sqlx::Result<Opt
         Campaign,
         r#"
         select id as "id: CampaignId", account_id as "account: AccountId", voice_agent_id as "voice_agent: VoiceAgentId",
-            status, max_attempts_per_lead as max_attempts, max_concurrent_calls as max_concurrent, calls_per_second, ends_at
+            status, max_attempts_per_lead as max_attempts, max_concurrent_calls as max_concurrent, calls_per_second, ends_at,
+            require_consent, consent_max_age_days
         from campaigns
         where id = $1
         for no key update skip locked
@@ -230,11 +233,11 @@ async fn reserve(
             .filter(|(_, verdict)| *verdict == Verdict::Reserve)
             .map(|(candidate, _)| *candidate)
             .collect();
-        let placed = insert_calls(&mut *conn, campaign, live, pace, &chosen, limits, now).await?;
+        let placed = insert_calls(&mut *conn, campaign, account, live, pace, &chosen, limits, now).await?;
         for (candidate, verdict) in &mut judged {
             // The referee said no: another call to this lead or number is live, or the attempt exists.
             if *verdict == Verdict::Reserve && !placed.iter().any(|(_, lead)| *lead == candidate.lead_id) {
-                *verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
+                *verdict = Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_not_over" };
             }
         }
         candidate::set_aside(&mut *conn, campaign.account, &judged, now).await?;
@@ -248,9 +251,11 @@ async fn reserve(
     Ok(calls)
 }
 
+#[expect(clippy::too_many_arguments, reason = "every fact that a guard was held against is written down with the call")]
 async fn insert_calls(
     conn: &mut PgConnection,
     campaign: &Campaign,
+    account: &Account,
     live: &Live,
     pace: Bucket,
     chosen: &[&Candidate],
@@ -270,9 +275,20 @@ async fn insert_calls(
                     "time_zone": candidate.time_zone, "country": candidate.country,
                     "opens_at": candidate.opens_at, "closes_at": candidate.closes_at,
                 },
-                "live_calls": { "campaign": live.campaign, "campaign_cap": campaign.max_concurrent, "account": live.account },
+                "do_not_call": { "listed": candidate.do_not_call },
+                "consent": {
+                    "basis": candidate.consent_basis, "at": candidate.consent_at, "source": candidate.consent_source,
+                    "required": campaign.require_consent, "max_age_days": campaign.consent_max_age_days,
+                },
+                "live_calls": {
+                    "campaign": live.campaign, "campaign_cap": campaign.max_concurrent,
+                    "account": live.account, "account_cap": account.max_concurrent,
+                },
                 "attempts": { "made": candidate.attempts, "max": campaign.max_attempts + candidate.callbacks_granted },
-                "number": { "last_call_at": candidate.last_call_at, "calls_in_24_h": candidate.calls_in_a_day },
+                "number": {
+                    "last_call_at": candidate.last_call_at, "min_gap_minutes": account.min_gap_minutes,
+                    "calls_in_24_h": candidate.calls_in_a_day, "max_in_24_h": account.max_calls_per_day,
+                },
                 "pace": { "tokens": pace.tokens, "factor": pace.factor },
                 // Where the lead goes back to if the call is withdrawn before anything was sent.
                 "lead": { "status": candidate.status, "next_at": candidate.next_at },

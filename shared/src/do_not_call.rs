@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::dial::{self, Refusal};
 use crate::id::{AccountId, CallId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Source {
     Call,
     /// The carrier refused to dial (TRAI's register and its like).
     Carrier,
+    /// Texted; the only one that a text message can take back.
+    Sms,
 }
 
 impl Source {
@@ -20,11 +23,15 @@ impl Source {
             Self::Operator => "operator",
             Self::Call => "call",
             Self::Carrier => "carrier",
+            Self::Sms => "sms",
         }
     }
 }
 
-/// Adds a number and suppresses every waiting lead of the account that has it; adding it again changes nothing.
+/// Adds a number, suppresses every waiting lead of the account that has it, and withdraws a call to it that has not been dialed
+/// yet. Adding it again changes nothing, except that a wish which was only texted gives way to one that a text cannot take back.
+///
+/// Pass a connection inside a transaction.
 pub async fn add(
     db: &mut PgConnection,
     account: AccountId,
@@ -37,7 +44,9 @@ pub async fn add(
     sqlx::query!(
         r#"
         insert into do_not_call (account_id, phone, reason, source, call_id, created_at) values ($1, $2, $3, $4, $5, $6)
-        on conflict (account_id, phone) do nothing
+        on conflict (account_id, phone) do update
+        set source = excluded.source, reason = excluded.reason, call_id = excluded.call_id
+        where do_not_call.source = 'sms' and excluded.source <> 'sms'
         "#,
         account as AccountId,
         phone,
@@ -50,16 +59,56 @@ pub async fn add(
     .await?;
     sqlx::query!(
         r#"
-        update leads set status = 'suppressed', suppression_reason = 'do_not_call', updated_at = $3
-        where account_id = $1 and phone = $2 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+        with suppressed as (
+            update leads set status = 'suppressed', suppression_reason = 'do_not_call', updated_at = $3
+            where account_id = $1 and phone = $2 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+            returning id
+        )
+        insert into call_events (account_id, lead_id, kind, data, at, applied_at)
+        select $1, id, 'suppressed', jsonb_build_object('reason', 'do_not_call', 'source', $4::text), $3, now() from suppressed
         "#,
         account as AccountId,
         phone,
         now,
+        source.as_str(),
     )
     .execute(&mut *db)
     .await?;
+    // A statement of its own, behind the update that waited for dispatchers: it sees the calls that they have reserved.
+    let reserved = sqlx::query_scalar!(
+        r#"
+        select id as "id: CallId" from calls
+        where account_id = $1 and phone = $2 and direction = 'outbound' and status = 'queued'
+        "#,
+        account as AccountId,
+        phone,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for call in reserved {
+        dial::withdraw(&mut *db, call, Refusal::DoNotCall, now, None).await?;
+    }
     Ok(())
+}
+
+/// Takes back a wish that was texted; any other stays. With no account: in every account. Leads that it suppressed stay
+/// suppressed, as with [`remove`]. Answers from whose lists the number went.
+pub(crate) async fn lift_texted(
+    db: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+    phones: &[String],
+) -> sqlx::Result<Vec<AccountId>> {
+    sqlx::query_scalar!(
+        r#"
+        delete from do_not_call
+        where phone = any($2) and source = 'sms' and ($1::bigint is null or account_id = $1)
+        returning account_id as "account: AccountId"
+        "#,
+        account as Option<AccountId>,
+        phones,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// [`add`], for the human at the other end of `call`.

@@ -36,4 +36,6 @@ ids! {
     /// One dial attempt, or one inbound call.
     CallId,
     CallEventId,
+    /// A text message.
+    MessageId,
 }

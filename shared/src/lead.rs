@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
+use crate::consent::ConsentBasis;
 use crate::id::{AccountId, CampaignId, ImportId, LeadId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
@@ -74,6 +75,9 @@ pub struct Lead {
     /// When it is due, while it waits.
     pub next_at: DateTime<Utc>,
     pub last_attempt_at: Option<DateTime<Utc>>,
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    pub consent_source: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -103,7 +107,7 @@ pub async fn list(
         select id as "id: LeadId", campaign_id as "campaign_id: CampaignId", import_id as "import_id: ImportId", phone,
             country, name, email, property_type, location, budget, source, language, tags, variables, time_zone, priority,
             status as "status: LeadStatus", disposition, suppression_reason, score, attempts, next_at, last_attempt_at,
-            created_at, updated_at
+            consent_basis as "consent_basis: ConsentBasis", consent_at, consent_source, created_at, updated_at
         from leads
         where account_id = $1 and campaign_id = $2 and id > coalesce($3::bigint, 0)
             and ($4::text is null or status = $4)
@@ -148,4 +152,33 @@ pub async fn count(
     )
     .fetch_one(db)
     .await
+}
+
+/// Lets the leads that were passed over for want of consent be called after all, where it holds by the campaign's rule as it is
+/// now. Call it when the rule has changed.
+pub async fn readmit_with_consent(
+    db: impl PgExecutor<'_>,
+    campaign: CampaignId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        with readmitted as (
+            update leads l
+            set status = case when l.attempts > 0 then 'waiting_retry' else 'pending' end, suppression_reason = null,
+                updated_at = $2
+            from campaigns g
+            where g.id = $1 and l.campaign_id = $1 and l.status = 'suppressed' and l.suppression_reason = 'no_consent'
+                and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
+            returning l.id, l.account_id
+        )
+        insert into call_events (account_id, lead_id, kind, at, applied_at)
+        select account_id, id, 'readmitted', $2, now() from readmitted
+        "#,
+        campaign as CampaignId,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::consent::ConsentBasis;
 use crate::id::{AccountId, CampaignId, ContactId, ImportId};
+use crate::message;
 
 /// A list to be read, or to be read on.
 #[derive(Clone, Debug)]
@@ -43,6 +45,9 @@ pub struct NewLead {
     pub variables: serde_json::Map<String, serde_json::Value>,
     pub time_zone: String,
     pub priority: i32,
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    pub consent_source: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +164,9 @@ pub async fn meet_people(
 }
 
 /// Stores a batch: leads, remarks and the progress, in the caller's transaction. A number that the campaign has already is a
-/// duplicate, one on the do-not-call list a suppressed lead.
+/// duplicate, one on the do-not-call list a suppressed lead. A duplicate that states its consent restates it: a refusal always
+/// holds, anything else unless what is known is younger; and a lead that was passed over for want of consent is called after
+/// all once it holds.
 ///
 /// `people` are the contacts of the batch's leads ([`meet_people`]); `after_line` is how far the caller believes the list has
 /// been read. `false`: somebody else has read on meanwhile, and nothing was stored.
@@ -193,6 +200,8 @@ pub async fn insert_batch(
     if mine.rows_affected() == 0 {
         return Ok(false);
     }
+    let phones: Vec<String> = batch.leads.iter().map(|lead| lead.phone.clone()).collect();
+    message::remember_opt_outs(&mut *conn, file.account_id, &phones).await?;
     insert_leads(&mut *conn, file, &batch.leads, people, now).await?;
     insert_remarks(conn, file, &batch.remarks).await?;
     Ok(true)
@@ -216,39 +225,81 @@ async fn insert_leads(
     let zones: Vec<String> = leads.iter().map(|lead| lead.time_zone.clone()).collect();
     let priorities: Vec<i32> = leads.iter().map(|lead| lead.priority).collect();
     let tags: Vec<serde_json::Value> = leads.iter().map(|lead| serde_json::json!(lead.tags)).collect();
+    let bases: Vec<String> = leads.iter().map(|lead| lead.consent_basis.as_str().to_owned()).collect();
+    let consented: Vec<Option<DateTime<Utc>>> = leads.iter().map(|lead| lead.consent_at).collect();
     let variables: Vec<serde_json::Value> = leads.iter().map(|lead| serde_json::json!(lead.variables)).collect();
     sqlx::query!(
         r#"
         with rows as (
             select * from unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-                $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::jsonb[], $17::text[], $18::int[], $19::bigint[])
+                $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::jsonb[], $17::text[], $18::int[], $19::bigint[],
+                $20::text[], $21::timestamptz[], $22::text[])
             as r (line, phone, country, name, email, property_type, location, budget, source, language, tags, variables,
-                time_zone, priority, contact_id)
+                time_zone, priority, contact_id, consent_basis, consent_at, consent_source)
         ),
         firsts as (select distinct on (phone) * from rows order by phone, line),
         inserted as (
             insert into leads (account_id, campaign_id, contact_id, import_id, phone, country, name, email, property_type,
-                location, budget, source, language, tags, variables, time_zone, priority, status, suppression_reason,
-                next_at, created_at, updated_at)
+                location, budget, source, language, tags, variables, time_zone, priority, consent_basis, consent_at,
+                consent_source, status, suppression_reason, next_at, created_at, updated_at)
             select $1, $2, f.contact_id, $3, f.phone, f.country, f.name, f.email, f.property_type, f.location, f.budget, f.source,
                 f.language, array(select jsonb_array_elements_text(f.tags)), f.variables, f.time_zone, f.priority,
-                case when d.id is null then 'pending' else 'suppressed' end,
-                case when d.id is null then null else 'do_not_call' end, $4, $4, $4
+                f.consent_basis, f.consent_at, f.consent_source,
+                case when d.id is null and f.consent_basis <> 'refused' then 'pending' else 'suppressed' end,
+                case when d.id is not null then 'do_not_call' when f.consent_basis = 'refused' then 'no_consent' end,
+                $4, $4, $4
             from firsts f
             left join do_not_call d on d.account_id = $1 and d.phone = f.phone
             order by f.line
             on conflict (campaign_id, phone) do nothing
             returning phone
         ),
+        -- Sees the leads that were there before, and none of those just inserted.
+        restated as (
+            update leads l
+            set consent_basis = f.consent_basis, consent_at = f.consent_at,
+                consent_source = coalesce(f.consent_source, l.consent_source), updated_at = $4,
+                status = case
+                    when f.consent_basis = 'refused' and l.status in ('pending', 'waiting_retry', 'callback_scheduled')
+                        then 'suppressed'
+                    when l.status = 'suppressed' and l.suppression_reason = 'no_consent'
+                        and consent_holds(f.consent_basis, f.consent_at, g.require_consent, g.consent_max_age_days, $4)
+                        then case when l.attempts > 0 then 'waiting_retry' else 'pending' end
+                    else l.status
+                end,
+                suppression_reason = case
+                    when f.consent_basis = 'refused' and l.status in ('pending', 'waiting_retry', 'callback_scheduled')
+                        then 'no_consent'
+                    when l.status = 'suppressed' and l.suppression_reason = 'no_consent'
+                        and consent_holds(f.consent_basis, f.consent_at, g.require_consent, g.consent_max_age_days, $4)
+                        then null
+                    else l.suppression_reason
+                end
+            from firsts f
+            join campaigns g on g.id = $2
+            where l.campaign_id = $2 and l.phone = f.phone and f.consent_basis <> 'unknown'
+                and (f.consent_basis = 'refused' or l.consent_at is null or f.consent_at >= l.consent_at)
+                and (l.consent_basis, l.consent_at) is distinct from (f.consent_basis, f.consent_at)
+            returning l.id, l.phone, l.consent_basis, l.consent_at, l.status
+        ),
+        noted as (
+            insert into call_events (account_id, lead_id, kind, data, at, applied_at)
+            select $1, id, 'consent_restated', jsonb_build_object('basis', consent_basis, 'at', consent_at,
+                'import_id', $3::bigint, 'lead_status', status), $4, now()
+            from restated
+        ),
         duplicates as (
             insert into import_rows (account_id, import_id, line, column_name, value, reason, severity)
             select $1, $3, r.line, 'phone', r.phone,
-                case when f.line = r.line then 'this number is in the campaign already'
+                case when f.line = r.line and s.id is not null
+                        then 'this number is in the campaign already; its consent was updated'
+                    when f.line = r.line then 'this number is in the campaign already'
                     else 'this number is in the list already, in line ' || f.line end,
                 'duplicate'
             from rows r
             join firsts f on f.phone = r.phone
             left join inserted i on i.phone = r.phone
+            left join restated s on s.phone = r.phone
             where i.phone is null or f.line <> r.line
             on conflict (import_id, line, column_name) do nothing
             returning 1
@@ -277,6 +328,9 @@ async fn insert_leads(
         &zones,
         &priorities,
         &contacts,
+        &bases,
+        &consented as &[Option<DateTime<Utc>>],
+        &column(|lead| &lead.consent_source) as &[Option<String>],
     )
     .execute(conn)
     .await?;

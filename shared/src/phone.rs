@@ -222,6 +222,12 @@ impl fmt::Debug for Phone {
     }
 }
 
+/// Whether numbers of this country (ISO 3166, in capitals) can be read.
+#[must_use]
+pub fn is_region(code: &str) -> bool {
+    code.len() == 2 && country::Id::from_str(code).is_ok_and(|id| DATABASE.by_id(id.as_ref()).is_some())
+}
+
 /// What the database's check constraint demands, too.
 fn check_e164(text: &str) -> Result<(), PhoneError> {
     let digits = text.strip_prefix('+').ok_or(PhoneError::NotANumber)?;

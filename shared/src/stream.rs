@@ -95,7 +95,8 @@ pub async fn begin(
         r#"
         select v.settings,
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
-                status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at}'::text[]
+                status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
+                consent_basis,consent_at,consent_source}'::text[]
                 || coalesce(l.variables, '{}') as lead,
             coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!"
         from calls c

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use shared::call_detail::ExportedCall;
 
-pub const COLUMNS: [&str; 28] = [
+pub const COLUMNS: [&str; 31] = [
     "call_id",
     "call_sid",
     "lead_id",
@@ -14,6 +14,9 @@ pub const COLUMNS: [&str; 28] = [
     "property_type",
     "location",
     "budget",
+    "consent_basis",
+    "consent_at",
+    "consent_source",
     "attempt",
     "status",
     "answered_by",
@@ -36,7 +39,7 @@ pub const COLUMNS: [&str; 28] = [
 ];
 
 /// In the order of [`COLUMNS`].
-pub fn cells(call: &ExportedCall, recording_url: Option<String>) -> [String; 28] {
+pub fn cells(call: &ExportedCall, recording_url: Option<String>) -> [String; 31] {
     fn text(value: Option<&String>) -> String {
         value.cloned().unwrap_or_default()
     }
@@ -56,6 +59,9 @@ pub fn cells(call: &ExportedCall, recording_url: Option<String>) -> [String; 28]
         text(call.property_type.as_ref()),
         text(call.location.as_ref()),
         text(call.budget.as_ref()),
+        text(call.consent_basis.as_ref()),
+        time(call.consent_at),
+        text(call.consent_source.as_ref()),
         call.attempt.to_string(),
         call.status.as_str().to_owned(),
         text(call.answered_by.as_ref()),

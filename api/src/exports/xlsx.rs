@@ -18,7 +18,7 @@ const MAX_ROWS: u32 = 1_048_575;
 /// Pages that wait for the writing thread.
 const PAGES_AHEAD: usize = 2;
 
-type Rows = Vec<[String; 28]>;
+type Rows = Vec<[String; table::COLUMNS.len()]>;
 
 /// Writes the whole file, and answers it ready to be read. It has no name, and is gone when it is closed.
 pub async fn write(app: &AppState, account: AccountId, campaign: CampaignId) -> anyhow::Result<File> {

@@ -78,6 +78,7 @@ impl TestApi {
             base_url: "https://api.example".into(),
             storage: Storage::local(recordings.path()).unwrap(),
             defaults: CampaignDefaults { calling_hours: CallingHours::default(), max_concurrent_calls: 10 },
+            carrier_calls_per_second: 3.0,
             max_upload_bytes: 1024 * 1024,
             metrics: Arc::new(String::new),
             tasks: TaskTracker::new(),

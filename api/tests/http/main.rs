@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod account;
 mod auth;
 mod calls;
 mod campaigns;
 mod harness;
+mod messages;
+mod outlook;
 mod surface;
 mod uploads;
 mod webhooks;

@@ -22,6 +22,10 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("post", "/campaigns/{id}/pause"),
     ("post", "/campaigns/{id}/resume"),
     ("post", "/campaigns/{id}/stop"),
+    ("post", "/campaigns/{id}/preflight"),
+    ("get", "/campaigns/{id}/forecast"),
+    ("get", "/account"),
+    ("patch", "/account"),
     ("get", "/campaigns/{id}/leads"),
     ("get", "/campaigns/templates/csv-sample"),
     ("get", "/analytics/campaign/{id}"),
@@ -44,6 +48,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/webhooks/exotel/call-status"),
     ("get", "/passthru-handler"),
     ("post", "/passthru-handler"),
+    ("post", "/webhooks/exotel/sms"),
+    ("get", "/webhooks/exotel/sms"),
 ];
 
 #[test]

@@ -12,6 +12,8 @@ const fn h(hour: u16) -> u16 {
 ///
 /// It is a floor of decency, not legal advice: consent, registries and state laws come on top. A country that is not
 /// listed has 09:00 to 20:00 every day, a cautious guess and not its law.
+///
+/// `Display` says it for people: `09:00–21:00`, and weekends apart where they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegalEnvelope {
     weekday: Ranges,
@@ -67,5 +69,35 @@ impl LegalEnvelope {
     pub(super) fn none() -> Self {
         const ALL_DAY: LegalEnvelope = LegalEnvelope::daily(&[(0, h(24))]);
         ALL_DAY
+    }
+}
+
+impl std::fmt::Display for LegalEnvelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let told = |ranges: Ranges| {
+            let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+            let each: Vec<String> =
+                ranges.iter().map(|&(start, end)| format!("{}–{}", time(start), time(end))).collect();
+            if each.is_empty() { "none".to_owned() } else { each.join(" and ") }
+        };
+        f.write_str(&told(self.weekday))?;
+        for (day, ranges) in [("Saturday", self.saturday), ("Sunday", self.sunday)] {
+            if ranges != self.weekday {
+                write!(f, ", {day} {}", told(ranges))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_told_in_words() {
+        assert_eq!(INDIA.to_string(), "09:00–21:00");
+        assert_eq!(CANADA.to_string(), "09:00–21:30, Saturday 10:00–18:00, Sunday 10:00–18:00");
+        assert_eq!(FRANCE.to_string(), "10:00–13:00 and 14:00–20:00, Saturday none, Sunday none");
     }
 }

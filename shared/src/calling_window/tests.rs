@@ -310,3 +310,13 @@ proptest! {
         prop_assert_eq!(window.is_open(zone, now), opening.opens_at <= now);
     }
 }
+
+#[test]
+fn a_week_tells_what_the_law_takes_of_the_hours() {
+    assert_eq!(default_window().weekly_minutes(), (6 * 9 * 60, 6 * 9 * 60));
+    let early =
+        window(r#"{"mon": [["06:00", "22:00"]], "sun": [["10:00", "12:00"]]}"#, &[], LegalEnvelope::for_country("IN"));
+    assert_eq!(early.weekly_minutes(), (18 * 60, 14 * 60));
+    let holiday = window(r#"{"mon": [["10:00", "12:00"]]}"#, &["2026-01-05"], LegalEnvelope::for_country("IN"));
+    assert_eq!(holiday.weekly_minutes(), (120, 120), "of an ordinary week");
+}

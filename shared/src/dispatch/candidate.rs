@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
+use crate::consent::ConsentBasis;
 use crate::id::{AccountId, CampaignId, LeadId};
 
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -23,7 +24,12 @@ pub(super) struct Candidate {
     pub opens_at: DateTime<Utc>,
     pub closes_at: DateTime<Utc>,
     pub do_not_call: bool,
-    /// Another call of the account to this number is live.
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    pub consent_source: Option<String>,
+    /// By the campaign's rule, today.
+    pub consent_holds: bool,
+    /// Another call of the account to this number is live, or its conversation is not summarised yet.
     pub number_busy: bool,
     pub last_call_at: Option<DateTime<Utc>>,
     pub calls_in_a_day: i64,
@@ -39,8 +45,10 @@ pub(super) struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Reserve,
-    /// On the do-not-call list.
-    Suppress,
+    /// Never to be called by this campaign: `do_not_call` or `no_consent`.
+    Suppress {
+        reason: &'static str,
+    },
     /// The maximum was lowered below the attempts made.
     Exhaust,
     Postpone {
@@ -51,13 +59,16 @@ pub(super) enum Verdict {
 
 pub(super) fn judge(candidate: &Candidate, rules: &Rules, now: DateTime<Utc>) -> Verdict {
     if candidate.do_not_call {
-        return Verdict::Suppress;
+        return Verdict::Suppress { reason: "do_not_call" };
+    }
+    if !candidate.consent_holds {
+        return Verdict::Suppress { reason: "no_consent" };
     }
     if candidate.attempts >= rules.max_attempts + candidate.callbacks_granted {
         return Verdict::Exhaust;
     }
     if candidate.number_busy {
-        return Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_live" };
+        return Verdict::Postpone { until: now + TimeDelta::minutes(1), reason: "another_call_is_not_over" };
     }
     if let Some(called_at) = candidate.capped_by {
         return Verdict::Postpone { until: called_at + DAY, reason: "daily_cap_of_the_number" };
@@ -85,8 +96,9 @@ pub(super) async fn pick(
         r#"
         -- The best of each open zone, by its index; then the best of all.
         with ranked as materialized (
-            select l.id, w.opens_at, w.closes_at
+            select l.id, w.opens_at, w.closes_at, g.require_consent, g.consent_max_age_days
             from campaign_windows w
+            join campaigns g on g.id = w.campaign_id
             cross join lateral (
                 -- Each priority by itself: within one, the index has those who are due in front, and however many wait behind
                 -- them are not read.
@@ -125,7 +137,8 @@ pub(super) async fn pick(
         -- Only the chosen are locked. A locked row is read anew, so that what held of it has to hold still.
         picked as materialized (
             select l.id, l.account_id, l.phone, l.status, l.attempts, l.callbacks_granted, l.next_at, l.priority, l.time_zone,
-                l.country, r.opens_at, r.closes_at
+                l.country, l.consent_basis, l.consent_at, l.consent_source, r.opens_at, r.closes_at,
+                r.require_consent, r.consent_max_age_days
             from ranked r
             join leads l on l.id = r.id
             where l.status in ('pending', 'waiting_retry', 'callback_scheduled') and l.next_at <= $2
@@ -134,10 +147,13 @@ pub(super) async fn pick(
         select p.id as "lead_id: LeadId", p.status, p.attempts, p.callbacks_granted, p.next_at, p.time_zone, p.country,
             p.opens_at, p.closes_at,
             exists (select from do_not_call d where d.account_id = p.account_id and d.phone = p.phone) as "do_not_call!",
+            p.consent_basis as "consent_basis: ConsentBasis", p.consent_at, p.consent_source,
+            consent_holds(p.consent_basis, p.consent_at, p.require_consent, p.consent_max_age_days, $2) as "consent_holds!",
+            -- Also while nobody knows yet what was said: it may have been a wish not to be called again.
             exists (
-                select from calls c
+                select from calls c left join conversations v on v.call_id = c.id
                 where c.account_id = p.account_id and c.phone = p.phone and c.direction = 'outbound'
-                    and c.status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')
+                    and c.withdrawn_at is null and (c.settled_at is null or v.summary_status = 'pending')
             ) as "number_busy!",
             n.last_call_at, n.calls as "calls_in_a_day!", n.capped_by
         from picked p
@@ -173,8 +189,8 @@ pub(super) async fn set_aside(
     for (candidate, verdict) in judged {
         let (status, until, suppression, kind, data) = match verdict {
             Verdict::Reserve => continue,
-            Verdict::Suppress => {
-                (Some("suppressed"), None, Some("do_not_call"), "suppressed", json!({ "reason": "do_not_call" }))
+            Verdict::Suppress { reason } => {
+                (Some("suppressed"), None, Some(*reason), "suppressed", json!({ "reason": reason }))
             }
             Verdict::Exhaust => (Some("exhausted"), None, None, "exhausted", json!({ "attempts": candidate.attempts })),
             Verdict::Postpone { until, reason } => {
@@ -243,6 +259,10 @@ mod tests {
             opens_at: noon(),
             closes_at: noon() + TimeDelta::hours(7),
             do_not_call: false,
+            consent_basis: ConsentBasis::Unknown,
+            consent_at: None,
+            consent_source: None,
+            consent_holds: true,
             number_busy: false,
             last_call_at: None,
             calls_in_a_day: 0,
@@ -258,7 +278,13 @@ mod tests {
     #[test]
     fn the_do_not_call_list_wins_over_everything() {
         let lead = Candidate { do_not_call: true, status: "callback_scheduled".into(), ..fresh() };
-        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress);
+        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress { reason: "do_not_call" });
+    }
+
+    #[test]
+    fn without_the_consent_that_the_campaign_wants_nobody_is_called_not_even_who_asked_to_be() {
+        let lead = Candidate { consent_holds: false, status: "callback_scheduled".into(), ..fresh() };
+        assert_eq!(judge(&lead, &RULES, noon()), Verdict::Suppress { reason: "no_consent" });
     }
 
     #[test]

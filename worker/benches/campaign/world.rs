@@ -72,6 +72,8 @@ impl World {
             scheduled_start_at: None,
             ends_at: None,
             record: true,
+            require_consent: false,
+            consent_max_age_days: None,
         };
         Ok(Campaign::create(&mut *conn, account, &settings, self.clock.now()).await?.id)
     }

@@ -173,6 +173,9 @@ fn take(row: LeadRow, zones: &mut Zones<'_>, batch: &mut Batch) {
         variables: row.variables.into_iter().map(|(name, value)| (name, Value::String(value))).collect(),
         time_zone,
         priority: 0,
+        consent_basis: row.consent_basis,
+        consent_at: row.consent_at,
+        consent_source: row.consent_source,
     });
 }
 

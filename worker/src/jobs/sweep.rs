@@ -15,6 +15,7 @@ use shared::jobs::reconcile_call::ReconcileCall;
 use shared::jobs::settle_call::SettleCall;
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::jobs::sweep::Sweep;
+use shared::message;
 use shared::sweep;
 use sqlx::PgPool;
 
@@ -33,6 +34,7 @@ pub async fn run(_job: Sweep, _job_context: JobContext, ctx: Context) -> Result<
     let db = &ctx.db;
     // What carriers have said comes first: it may settle what looks silent.
     apply_webhooks(db).await.retry()?;
+    apply_messages(db).await.retry()?;
     start_campaigns(db, now).await.retry()?;
 
     let silent = sweep::silent_calls(db, STREAM_SILENCE, ctx.settings.max_call + GOODBYE).await.retry()?;
@@ -95,6 +97,16 @@ async fn apply_webhooks(db: &PgPool) -> sqlx::Result<()> {
             }
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// A STOP whose request was cut short is acted on all the same.
+async fn apply_messages(db: &PgPool) -> sqlx::Result<()> {
+    for id in message::unapplied(db).await? {
+        let mut tx = db.begin().await?;
+        message::apply(&mut tx, id).await?;
+        tx.commit().await?;
     }
     Ok(())
 }

@@ -24,10 +24,15 @@ pub(super) enum Field {
     Tags,
     TimeZone,
     Language,
+    /// Whether they agreed, or on what ground.
+    Consent,
+    ConsentBasis,
+    ConsentDate,
+    ConsentSource,
 }
 
 /// What people call each column, the likeliest first; case, spaces and punctuation do not count.
-const NAMES: [(Field, &[&str]); 12] = [
+const NAMES: [(Field, &[&str]); 16] = [
     (
         Field::Phone,
         &[
@@ -121,6 +126,45 @@ const NAMES: [(Field, &[&str]); 12] = [
     (Field::Tags, &["tags", "tag", "labels", "label"]),
     (Field::TimeZone, &["time zone", "timezone", "tz"]),
     (Field::Language, &["language", "lang", "preferred language", "call language", "भाषा"]),
+    (
+        Field::Consent,
+        &[
+            "consent",
+            "consent given",
+            "consent status",
+            "has consent",
+            "marketing consent",
+            "call consent",
+            "consented",
+            "opt in",
+            "opted in",
+            "सहमति",
+        ],
+    ),
+    (
+        Field::ConsentBasis,
+        &["consent basis", "consent type", "basis of consent", "lawful basis", "legal basis", "basis for calling"],
+    ),
+    (
+        Field::ConsentDate,
+        &[
+            "consent date",
+            "consent at",
+            "consent time",
+            "consent timestamp",
+            "consented at",
+            "consented on",
+            "consent given at",
+            "consent given on",
+            "date of consent",
+            "opt in date",
+            "opted in at",
+        ],
+    ),
+    (
+        Field::ConsentSource,
+        &["consent source", "consent origin", "source of consent", "consent url", "consent form", "opt in source"],
+    ),
 ];
 
 /// The last resort for a phone column: a name that contains one of these.

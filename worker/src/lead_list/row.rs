@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use shared::calling_window;
+use shared::consent::{self, ConsentBasis};
 use shared::phone::Phone;
 
 use super::cells::{Cells, is_empty, is_void};
@@ -46,6 +48,9 @@ pub struct LeadRow {
     /// A name of the tz database.
     pub time_zone: Option<String>,
     pub tags: Vec<String>,
+    pub consent_basis: ConsentBasis,
+    pub consent_at: Option<DateTime<Utc>>,
+    pub consent_source: Option<String>,
     /// Every further column that has a value, for the prompt.
     pub variables: BTreeMap<String, String>,
     /// What was not taken as it stands.
@@ -81,13 +86,21 @@ pub(super) fn read(cells: &Cells, columns: &Columns, region: &str) -> Result<Lea
         line,
         phone,
         name,
-        email: reader.checked(Field::Email, email),
+        email: reader.read(Field::Email, email),
         property_type: reader.field(Field::PropertyType),
         location: reader.field(Field::Location),
         budget: reader.field(Field::Budget),
         source: reader.field(Field::Source),
         language: reader.field(Field::Language),
-        time_zone: reader.checked(Field::TimeZone, time_zone),
+        time_zone: reader.read(Field::TimeZone, time_zone),
+        consent_basis: reader.consent_basis(),
+        consent_at: reader.read(Field::ConsentDate, |text| {
+            consent::read_date(text).ok_or_else(|| {
+                "this is not a date; write it like 2026-03-31; the lead was kept without the date of its consent"
+                    .to_owned()
+            })
+        }),
+        consent_source: reader.field(Field::ConsentSource),
         tags: reader.field(Field::Tags).map(|text| tags(&text)).unwrap_or_default(),
         variables: reader.variables(),
         warnings: reader.warnings,
@@ -105,8 +118,24 @@ impl Reader<'_> {
         self.value(self.columns.of(field)?)
     }
 
+    /// On what ground they may be called. A refusal in either column wins, and else the column that names a ground.
+    fn consent_basis(&mut self) -> ConsentBasis {
+        let known = |text: &str| {
+            ConsentBasis::read(text).ok_or_else(|| {
+                "this is no basis of consent; write express_written, express, inquiry, existing_customer, legitimate_interest, \
+                 yes or no; it was taken as unknown"
+                    .to_owned()
+            })
+        };
+        let (ground, agreed) = (self.read(Field::ConsentBasis, known), self.read(Field::Consent, known));
+        if [ground, agreed].contains(&Some(ConsentBasis::Refused)) {
+            return ConsentBasis::Refused;
+        }
+        ground.filter(|basis| *basis != ConsentBasis::Unknown).or(agreed).unwrap_or_default()
+    }
+
     /// A value that has to make sense; one that does not becomes a warning.
-    fn checked(&mut self, field: Field, check: impl Fn(&str) -> Result<String, String>) -> Option<String> {
+    fn read<T>(&mut self, field: Field, check: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let index = self.columns.of(field)?;
         let value = self.value(index)?;
         match check(&value) {

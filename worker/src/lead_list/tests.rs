@@ -347,3 +347,54 @@ proptest! {
         check_any(&bytes)?;
     }
 }
+
+#[test]
+fn consent_is_read_with_its_date_and_source() {
+    let lead =
+        only_lead(b"phone,Consent Basis,Consent Date,Consent Source\n9876543210,Web enquiry,31/03/2026,Portal form\n");
+    assert_eq!(lead.consent_basis, shared::consent::ConsentBasis::Inquiry);
+    assert_eq!(lead.consent_at.map(|at| at.to_rfc3339()).as_deref(), Some("2026-03-31T00:00:00+00:00"));
+    assert_eq!(lead.consent_source.as_deref(), Some("Portal form"));
+    assert!(lead.variables.is_empty() && lead.warnings.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_of_a_consent_is_a_warning_and_unknown() {
+    let lead = only_lead(b"phone,consent,consent_date\n9876543210,perhaps,yesterday\n");
+    assert_eq!((lead.consent_basis, lead.consent_at), (shared::consent::ConsentBasis::Unknown, None));
+    let columns: Vec<&str> = lead.warnings.iter().map(|warning| warning.column.as_str()).collect();
+    assert_eq!(columns, ["consent", "consent_date"]);
+}
+
+#[test]
+fn a_refusal_wins_over_the_basis_beside_it() {
+    use shared::consent::ConsentBasis;
+    for (row, basis) in [
+        ("no,express_written", ConsentBasis::Refused),
+        ("yes,inquiry", ConsentBasis::Inquiry),
+        ("yes,", ConsentBasis::Express),
+        ("yes,unknown", ConsentBasis::Express),
+        (",opted out", ConsentBasis::Refused),
+        (",", ConsentBasis::Unknown),
+    ] {
+        let csv = format!("phone,consent,consent_basis\n9876543210,{row}\n");
+        assert_eq!(only_lead(csv.as_bytes()).consent_basis, basis, "{row}");
+    }
+}
+
+#[test]
+fn a_date_cell_of_a_workbook_is_a_date_of_consent() {
+    let bytes = workbook(|workbook| {
+        let sheet = workbook.add_worksheet();
+        for (column, name) in ["phone", "consent", "consent date"].into_iter().enumerate() {
+            sheet.write(0, column as u16, name).unwrap();
+        }
+        sheet.write(1, 0, "9876543210").unwrap();
+        sheet.write(1, 1, true).unwrap();
+        let day = ExcelDateTime::from_ymd(2026, 3, 31).unwrap();
+        sheet.write_datetime_with_format(1, 2, &day, &Format::new().set_num_format("dd/mm/yyyy")).unwrap();
+    });
+    let lead = only_lead(&bytes);
+    assert_eq!(lead.consent_basis, shared::consent::ConsentBasis::Express, "{:?}", lead.warnings);
+    assert_eq!(lead.consent_at.map(|at| at.to_rfc3339()).as_deref(), Some("2026-03-31T00:00:00+00:00"));
+}

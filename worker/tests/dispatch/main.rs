@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod carrier_client;
+mod consent;
 mod dialing;
 mod imports;
+mod opt_outs;
 mod outside;
 mod reconciling;
 mod recordings;

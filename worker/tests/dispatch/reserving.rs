@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use shared::call::CallStatus;
 use shared::dispatch::Dispatched;
+use shared::id::{CallId, CampaignId};
 use shared::jobs::sweep::Sweep;
 use worker::jobs;
 use worker::queue::JobContext;
@@ -118,6 +119,71 @@ async fn one_number_in_two_campaigns_has_one_call_at_a_time_and_a_gap_after_it()
     assert!(world.reserve(second).await.calls.is_empty());
     world.clock.advance(TimeDelta::minutes(26));
     world.reserve_one(second).await;
+}
+
+#[tokio::test]
+async fn two_campaigns_that_reserve_one_number_at_once_make_one_call_and_keep_the_gap_after_it() {
+    for _ in 0..5 {
+        let world = World::new().await;
+        world.sql("update accounts set min_gap_minutes = 30").await;
+        let campaigns = [world.campaign(0).await, world.campaign(0).await];
+        for campaign in campaigns {
+            world.lead_with(campaign, "+919900000001", "Asia/Kolkata", 0).await;
+        }
+        futures::future::join_all(campaigns.map(|campaign| world.dispatch(campaign))).await;
+        assert_eq!(world.number(LIVE).await, 1);
+        let (call, other) = world
+            .number_pair(
+                "select id, (select id from campaigns where id <> c.campaign_id) from calls c where status = 'queued'",
+            )
+            .await;
+        let (call, other) = (CallId(call), CampaignId(other));
+        world.place(call).await.unwrap();
+        world.ends(call, CallStatus::Busy).await;
+
+        // The loser looks again a minute later, and is told the gap, not dialed inside it.
+        world.clock.advance(TimeDelta::minutes(2));
+        let reserved = world.reserve(other).await;
+        assert!(reserved.calls.is_empty(), "{reserved:?}");
+        let reasons = "select count(*) from call_events where data ->> 'reason' = 'gap_between_calls_to_the_number'";
+        assert_eq!(world.number(reasons).await, 1);
+        world.clock.advance(TimeDelta::minutes(29));
+        world.reserve_one(other).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daily_cap_holds_when_two_campaigns_come_at_once() {
+    let world = World::new().await;
+    world.sql("update accounts set max_calls_per_number_per_day = 1").await;
+    let campaigns = [world.campaign(0).await, world.campaign(0).await];
+    for campaign in campaigns {
+        world.lead_with(campaign, "+919900000001", "Asia/Kolkata", 0).await;
+    }
+    futures::future::join_all(campaigns.map(|campaign| world.dispatch(campaign))).await;
+    let call = CallId(world.number("select id from calls").await);
+    world.place(call).await.unwrap();
+    world.ends(call, CallStatus::Failed).await;
+    for _ in 0..5 {
+        world.clock.advance(TimeDelta::minutes(2));
+        futures::future::join_all(campaigns.map(|campaign| world.dispatch(campaign))).await;
+    }
+    assert_eq!(world.number("select count(*) from calls").await, 1);
+    let reasons = "select count(*) from call_events where data ->> 'reason' = 'daily_cap_of_the_number'";
+    assert!(world.number(reasons).await >= 1);
+}
+
+#[tokio::test]
+async fn a_call_is_written_down_with_every_guard_that_it_passed() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let call = world.placed(campaign).await;
+    let guards = world.guards(call).await;
+    let said: Vec<&str> = shared::guard::explain(&guards).iter().map(|passed| passed.guard).collect();
+    assert_eq!(
+        said,
+        ["calling_window", "do_not_call", "consent", "gap", "daily_cap", "attempts", "concurrency", "pace", "dialed"]
+    );
 }
 
 #[tokio::test]

@@ -186,6 +186,14 @@ impl World {
         query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(&self.db).await.unwrap()
     }
 
+    pub async fn number_pair(&self, statement: &str) -> (i64, i64) {
+        query_as(AssertSqlSafe(statement.to_owned())).fetch_one(&self.db).await.unwrap()
+    }
+
+    pub async fn guards(&self, call: CallId) -> Value {
+        query_scalar("select guards from calls where id = $1").bind(call.0).fetch_one(&self.db).await.unwrap()
+    }
+
     pub async fn text(&self, statement: &str) -> Option<String> {
         query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(&self.db).await.unwrap()
     }
@@ -287,6 +295,18 @@ impl World {
             .fetch_one(&self.db)
             .await
             .unwrap()
+    }
+
+    /// Uploads a CSV file to the campaign and reads it.
+    pub async fn import(&self, campaign: CampaignId, csv: &str) -> shared::import::Import {
+        let mut tx = self.db.begin().await.unwrap();
+        let upload =
+            shared::import::Upload { file_name: "leads.csv", content_type: Some("text/csv"), content: csv.as_bytes() };
+        let import_id = shared::import::create(&mut tx, self.account, campaign, &upload, self.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let job = shared::jobs::import_leads::ImportLeads { import_id };
+        jobs::import_leads::run(job, JobContext::detached("import"), self.ctx.clone()).await.unwrap();
+        shared::import::get(&self.db, self.account, import_id).await.unwrap().unwrap()
     }
 
     pub async fn has_job(&self, key: &str) -> bool {

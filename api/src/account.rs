@@ -1,0 +1,136 @@
+//! The caller's account: the limits that hold for all of its campaigns together.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::account::{self, Account, AccountSettings};
+use shared::calling_window::parse_zone;
+use shared::phone;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::error::{ApiError, Problem};
+use crate::extract::Fields;
+use crate::state::App;
+
+/// A week.
+const LONGEST_GAP_MINUTES: i32 = 7 * 24 * 60;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountView {
+    pub id: i64,
+    pub name: String,
+    /// Two-letter country in which a number without a country code is meant.
+    pub region: String,
+    /// Of leads whose number does not tell theirs, where their campaign names none.
+    pub time_zone: String,
+    /// Calls in progress at once, across campaigns.
+    pub max_concurrent_calls: i32,
+    /// Calls started per second, across campaigns; the carrier's own rate holds besides.
+    pub calls_per_second: f64,
+    /// Minutes between two calls to one number, whatever campaign asks for them.
+    pub min_gap_minutes: i32,
+    /// Calls to one number in any 24 hours, whatever campaigns ask for them.
+    pub max_calls_per_number_per_day: i32,
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id.0,
+            name: account.name,
+            region: account.region,
+            time_zone: account.time_zone,
+            max_concurrent_calls: account.max_concurrent_calls,
+            calls_per_second: account.calls_per_second,
+            min_gap_minutes: account.min_gap_minutes,
+            max_calls_per_number_per_day: account.max_calls_per_number_per_day,
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// What is left out keeps its value.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body, whose fields are read one by one")]
+pub struct AccountRequest {
+    #[schema(example = "IN")]
+    region: Option<String>,
+    /// Leads that are uploaded already keep theirs.
+    #[schema(example = "Asia/Kolkata")]
+    time_zone: Option<String>,
+    /// 0 calls nobody.
+    #[schema(minimum = 0, maximum = 10000)]
+    max_concurrent_calls: Option<i32>,
+    #[schema(minimum = 0.01, maximum = 100)]
+    calls_per_second: Option<f64>,
+    #[schema(minimum = 0, maximum = 10080)]
+    min_gap_minutes: Option<i32>,
+    #[schema(minimum = 1, maximum = 50)]
+    max_calls_per_number_per_day: Option<i32>,
+}
+
+/// The account and its limits.
+#[utoipa::path(get, path = "/account", tag = "account", responses((status = OK, body = AccountView)))]
+pub async fn get_account(State(app): State<App>, caller: Caller) -> Result<Json<AccountView>, ApiError> {
+    let mut tx = caller.tenant(&app).await?;
+    let account = account::get(&mut *tx, caller.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
+    Ok(Json(account.into()))
+}
+
+/// Change the account's limits. They hold from the next call that is reserved; the change is kept in the history.
+#[utoipa::path(
+    patch, path = "/account", tag = "account", request_body = AccountRequest,
+    responses((status = OK, body = AccountView), (status = UNPROCESSABLE_ENTITY, body = Problem))
+)]
+pub async fn update_account(
+    State(app): State<App>,
+    caller: Caller,
+    mut fields: Fields,
+) -> Result<Json<AccountView>, ApiError> {
+    let mut tx = caller.tenant(&app).await?;
+    let before = account::lock(&mut tx, caller.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
+    let settings = read(before.settings(), &mut fields);
+    fields.finish()?;
+    account::update(&mut tx, &before, &settings, app.clock.now()).await?;
+    let after = account::get(&mut *tx, caller.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
+    tx.commit().await?;
+    Ok(Json(after.into()))
+}
+
+/// `base` with the body's fields laid over it; mistakes are noted.
+fn read(base: AccountSettings, fields: &mut Fields) -> AccountSettings {
+    let mut settings = base;
+    if let Some(region) = fields.take::<String>("region") {
+        settings.region = region.trim().to_ascii_uppercase();
+        if !phone::is_region(&settings.region) {
+            fields.refuse("/region", "unknown_region", "this is not a country; use a two-letter code such as IN");
+        }
+    }
+    if let Some(zone) = fields.take::<String>("time_zone") {
+        match parse_zone(&zone) {
+            Ok(zone) => settings.time_zone = zone.name().to_owned(),
+            Err(error) => fields.refuse("/time_zone", "unknown_time_zone", error.to_string()),
+        }
+    }
+    let bounded = |fields: &mut Fields, name: &str, value: &mut i32, least: i32, most: i32| {
+        let Some(given) = fields.take::<i32>(name) else { return };
+        if !(least..=most).contains(&given) {
+            let detail = format!("{name} must be between {least} and {most}, not {given}");
+            fields.refuse(format!("/{name}"), "out_of_range", detail);
+        }
+        *value = given;
+    };
+    bounded(fields, "max_concurrent_calls", &mut settings.max_concurrent_calls, 0, 10_000);
+    bounded(fields, "min_gap_minutes", &mut settings.min_gap_minutes, 0, LONGEST_GAP_MINUTES);
+    bounded(fields, "max_calls_per_number_per_day", &mut settings.max_calls_per_number_per_day, 1, 50);
+    if let Some(pace) = fields.take::<f64>("calls_per_second") {
+        if !(0.01..=100.0).contains(&pace) {
+            fields.refuse("/calls_per_second", "out_of_range", "calls_per_second must be between 0.01 and 100");
+        }
+        settings.calls_per_second = pace;
+    }
+    settings
+}

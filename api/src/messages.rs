@@ -1,0 +1,76 @@
+//! Text messages that people send to our number: stored as they came, and STOP acted on at once.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use shared::id::MessageId;
+use shared::message::{self, Applied};
+
+use crate::error::{ApiError, Problem};
+use crate::state::{App, AppState};
+use crate::webhooks;
+
+/// Long before the carrier repeats a callback that has no answer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Exotel hands over a text message (`SmsSid`, `From`, `To`, `Body`, `Date`). STOP and its like, in the languages of India too,
+/// put the number on the do-not-call list; START takes back what was only texted.
+#[utoipa::path(
+    post, path = "/webhooks/exotel/sms", tag = "webhooks", security(()),
+    params(("secret" = String, Query, description = "CALLBACK_SECRET")),
+    responses((status = OK, description = "stored"), (status = FORBIDDEN, body = Problem), (status = BAD_REQUEST, body = Problem))
+)]
+pub async fn post_sms(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
+    sms(app, request).await
+}
+
+/// The same, from flows that send GET.
+#[utoipa::path(
+    get, path = "/webhooks/exotel/sms", tag = "webhooks", security(()),
+    params(("secret" = String, Query, description = "CALLBACK_SECRET")),
+    responses((status = OK, description = "stored"), (status = FORBIDDEN, body = Problem), (status = BAD_REQUEST, body = Problem))
+)]
+pub async fn get_sms(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
+    sms(app, request).await
+}
+
+async fn sms(app: App, request: Request) -> Result<StatusCode, ApiError> {
+    let (_, fields) = webhooks::genuine_fields(&app, request).await?;
+    if fields.is_empty() {
+        return Err(ApiError::refused(StatusCode::BAD_REQUEST, "empty_webhook", "the callback says nothing"));
+    }
+    match tokio::time::timeout(WITHIN, message::store(&app.db, &fields, app.clock.now())).await {
+        Ok(Ok(Some(id))) => apply(&app, id).await,
+        Ok(Ok(None)) => metrics::counter!("webhooks_repeated_total", "source" => "sms").increment(1),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(ApiError::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
+    }
+    // Without a body: what stands in it would be texted back.
+    Ok(StatusCode::OK)
+}
+
+/// What cannot be applied now is stored, and sweep will do it.
+async fn apply(app: &AppState, id: MessageId) {
+    let work = async {
+        let mut tx = app.db.begin().await?;
+        let applied = message::apply(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>(applied)
+    };
+    match tokio::time::timeout(WITHIN, work).await {
+        Ok(Ok(applied)) => {
+            let (kind, accounts) = match &applied {
+                Applied::Stopped(accounts) => ("stop", accounts.len()),
+                Applied::Started(accounts) => ("start", accounts.len()),
+                Applied::Nothing | Applied::Taken => ("other", 0),
+            };
+            metrics::counter!("messages_received_total", "kind" => kind).increment(1);
+            tracing::info!(message_id = %id, kind, accounts, "a text message was received");
+        }
+        Ok(Err(error)) => {
+            tracing::error!(message_id = %id, %error, "the message is stored, but could not be applied yet");
+        }
+        Err(_) => tracing::error!(message_id = %id, "the message is stored, but applying it took too long"),
+    }
+}
