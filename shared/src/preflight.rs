@@ -100,13 +100,13 @@ pub async fn judge(
             where c.account_id = j.account_id and c.phone = j.phone and c.direction = 'outbound' and c.withdrawn_at is null
                 and c.queued_at > j.opens_at - interval '24 hours'
         ) n on j.skipped is null
-        left join lateral (
-            select exists (
-                select from leads x join campaigns g on g.id = x.campaign_id
-                where x.account_id = j.account_id and x.phone = j.phone and x.campaign_id <> j.campaign_id
-                    and x.status in ('pending', 'waiting_retry', 'callback_scheduled') and g.status = 'running'
-            ) as elsewhere
-        ) o on j.skipped is null and $12
+        -- One hash of the other running campaigns' numbers, instead of a look for each lead.
+        left join (
+            select distinct x.phone, true as elsewhere
+            from leads x join campaigns g on g.id = x.campaign_id
+            where $12 and g.account_id = $13 and g.status = 'running' and g.id <> $1
+                and x.status in ('pending', 'waiting_retry', 'callback_scheduled')
+        ) o on o.phone = j.phone
         group by 1, 2, 3, 4
         order by 5 desc
         "#,
@@ -122,6 +122,7 @@ pub async fn judge(
         i64::from(account.max_calls_per_number_per_day),
         account.min_gap_minutes,
         outlook.others_running > 0,
+        account.id as AccountId,
     )
     .fetch_all(db)
     .await

@@ -119,6 +119,13 @@ async fn somebody_who_asks_not_to_be_called_is_not_dialed_by_any_later_campaign(
     app.start_campaign(first).await;
     app.campaign_completes(first, MINUTES).await;
     assert_eq!(lead_of(&app, first).await["disposition"], "do_not_call");
+    // It was written down while they spoke, and not when the call was over or summarised.
+    let at_once: bool =
+        sqlx::query_scalar("select d.created_at < c.ended_at from do_not_call d join calls c on c.id = d.call_id")
+            .fetch_one(&app.db)
+            .await
+            .unwrap();
+    assert!(at_once, "the do-not-call list was told after the call");
 
     app.script(KABIR.phone, callee(&[json!([{"do": "ring", "ms": 300}, {"do": "busy"}])])).await;
     let second = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
