@@ -12,7 +12,7 @@ use shared::campaign::{self, Campaign, CampaignCounts, CampaignStatus};
 use shared::id::CampaignId;
 use shared::idempotency::digest;
 use shared::retry_policy::RetryPolicy;
-use shared::{account, call_detail, campaign_window, voice_agent};
+use shared::{account, call_detail, campaign_window, lead, voice_agent};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
@@ -206,6 +206,9 @@ pub async fn update_campaign(
     fields.finish()?;
     let updated = Campaign::update(&mut *tx, caller.account, id, &settings, now).await?;
     let updated = updated.expect("the row is locked, and its status was looked at");
+    if updated.ends_at != campaign.ends_at {
+        lead::revive_expired(&mut *tx, id, updated.ends_at, now).await?;
+    }
     campaign_window::refresh(&mut tx, id, now).await?;
     // A scheduled campaign's dispatcher sleeps until the old start.
     shared::jobs::nudge(&mut *tx, &shared::jobs::dispatch_campaign::DispatchCampaign { campaign_id: id }).await?;
