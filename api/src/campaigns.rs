@@ -35,6 +35,8 @@ pub struct CampaignView {
     pub status: CampaignStatus,
     /// Why it is paused: `operator`, `circuit_breaker`, `balance` or `carrier_auth`.
     pub pause_reason: Option<String>,
+    /// The same as a sentence, where the system paused it: what happened, since when, and what to do.
+    pub pause_detail: Option<String>,
     /// While it runs and nobody may be called.
     pub waiting_for_window: Option<WaitingForWindow>,
     pub voice_agent_id: i64,
@@ -299,6 +301,7 @@ fn describe(
         description: campaign.description,
         status: campaign.status,
         pause_reason: campaign.pause_reason,
+        pause_detail: campaign.pause_detail,
         waiting_for_window,
         voice_agent_id: campaign.voice_agent_id.0,
         max_attempts_per_lead: campaign.max_attempts_per_lead,

@@ -6,6 +6,7 @@
 //! Invariants: every request but a webhook runs as one account, in a transaction that sees that account's rows alone
 //! ([`auth::Caller::tenant`]); a webhook is stored before anybody looks at it; every error is an RFC 9457 problem.
 
+pub mod alerts;
 pub mod analytics;
 pub mod auth;
 pub mod calls;

@@ -36,4 +36,5 @@ ids! {
     /// One dial attempt, or one inbound call.
     CallId,
     CallEventId,
+    AlertId,
 }

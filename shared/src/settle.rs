@@ -116,6 +116,12 @@ pub async fn settle(conn: &mut PgConnection, id: CallId, now: DateTime<Utc>, jit
         CallStatus::Completed => Some(live.unwrap_or(Disposition::NoConversation)),
         _ => None,
     };
+    if !spoke && !machine && matches!(call.status, CallStatus::Completed | CallStatus::Failed | CallStatus::Unknown) {
+        // Perhaps the system's fault, and not the first: whoever is called next would fare the same.
+        if let Some(campaign) = call.campaign_id {
+            crate::breaker::check(&mut *conn, call.account_id, campaign, now).await?;
+        }
+    }
     if let Some(disposition) = disposition {
         conversation::note_outcome(&mut *conn, call.account_id, id, disposition).await?;
         return Ok(match finish_lead(conn, &call, disposition, None, None, now, jitter).await? {

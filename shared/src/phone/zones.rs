@@ -1,7 +1,7 @@
 //! In which time zones a number's owner may be, by libphonenumber's table of prefixes and the tz database's of countries.
 //!
 //! The two files are written by `shared/data/generate_phone_zones.py`, which says what it takes and what it changes. They are
-//! read once; a look-up is a few binary searches.
+//! read once; a look-up is one to three binary searches.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -28,15 +28,20 @@ static BY_PREFIX: LazyLock<Vec<(&str, Option<&ZoneSet>)>> = LazyLock::new(|| {
 });
 static BY_COUNTRY: LazyLock<Vec<(&str, &ZoneSet)>> =
     LazyLock::new(|| rows(COUNTRIES).map(|(country, zones)| (country, set(zones))).collect());
-static LONGEST_PREFIX: LazyLock<usize> =
-    LazyLock::new(|| BY_PREFIX.iter().map(|row| row.0.len()).max().unwrap_or_default());
 
 /// What the digits behind the plus say by themselves: `None` if no more than the country.
 pub(super) fn of_number(digits: &str) -> Option<&'static ZoneSet> {
-    let longest = digits.len().min(*LONGEST_PREFIX);
-    let row =
-        (1..=longest).rev().find_map(|length| BY_PREFIX.binary_search_by_key(&&digits[..length], |row| &row.0).ok());
-    row.and_then(|row| BY_PREFIX[row].1)
+    let mut digits = digits;
+    loop {
+        // The greatest prefix that is not greater than the digits: every prefix of theirs is one of its own, too.
+        let below = BY_PREFIX.partition_point(|row| row.0 <= digits);
+        let (prefix, zones) = BY_PREFIX[below.checked_sub(1)?];
+        let common = prefix.bytes().zip(digits.bytes()).take_while(|(one, other)| one == other).count();
+        if common == prefix.len() {
+            return zones;
+        }
+        digits = &digits[..common];
+    }
 }
 
 /// All of a country's zones, by its ISO 3166 code.
@@ -82,5 +87,15 @@ mod tests {
         assert_eq!(of("12083").as_deref(), Some("America/Denver"));
         assert_eq!(of("1208215").as_deref(), Some("America/Los_Angeles"));
         assert_eq!((of("1"), of(""), of("6141")), (None, None, None));
+        let by_trying_all = |digits: &str| {
+            let row =
+                (1..=digits.len()).rev().find_map(|length| BY_PREFIX.iter().find(|row| row.0 == &digits[..length]));
+            row.and_then(|row| row.1)
+        };
+        for (prefix, _) in BY_PREFIX.iter().step_by(7) {
+            for digits in [format!("{prefix}0123"), format!("{prefix}9876"), prefix[..prefix.len() - 1].to_owned()] {
+                assert_eq!(of_number(&digits), by_trying_all(&digits), "{digits}");
+            }
+        }
     }
 }

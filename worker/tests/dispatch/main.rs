@@ -3,10 +3,12 @@
 //! Needs `TEST_DATABASE_URL`: a server on which databases may be created.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod alerting;
 mod carrier_client;
 mod dialing;
 mod imports;
 mod outside;
+mod pacing;
 mod reconciling;
 mod recordings;
 mod reserving;
