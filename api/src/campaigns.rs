@@ -12,7 +12,7 @@ use shared::campaign::{self, Campaign, CampaignCounts, CampaignStatus};
 use shared::id::CampaignId;
 use shared::idempotency::digest;
 use shared::retry_policy::RetryPolicy;
-use shared::{account, call_detail, campaign_window, voice_agent};
+use shared::{account, call_detail, campaign_window, lead, voice_agent};
 use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
@@ -35,6 +35,8 @@ pub struct CampaignView {
     pub status: CampaignStatus,
     /// Why it is paused: `operator`, `circuit_breaker`, `balance` or `carrier_auth`.
     pub pause_reason: Option<String>,
+    /// The same as a sentence, where the system paused it: what happened, since when, and what to do.
+    pub pause_detail: Option<String>,
     /// While it runs and nobody may be called.
     pub waiting_for_window: Option<WaitingForWindow>,
     pub voice_agent_id: i64,
@@ -212,6 +214,9 @@ pub async fn update_campaign(
     if rule != (campaign.require_consent, campaign.consent_max_age_days) {
         shared::lead::readmit_with_consent(&mut *tx, id, now).await?;
     }
+    if updated.ends_at != campaign.ends_at {
+        lead::revive_expired(&mut *tx, id, updated.ends_at, now).await?;
+    }
     campaign_window::refresh(&mut tx, id, now).await?;
     // A scheduled campaign's dispatcher sleeps until the old start.
     shared::jobs::nudge(&mut *tx, &shared::jobs::dispatch_campaign::DispatchCampaign { campaign_id: id }).await?;
@@ -302,6 +307,7 @@ fn describe(
         description: campaign.description,
         status: campaign.status,
         pause_reason: campaign.pause_reason,
+        pause_detail: campaign.pause_detail,
         waiting_for_window,
         voice_agent_id: campaign.voice_agent_id.0,
         max_attempts_per_lead: campaign.max_attempts_per_lead,

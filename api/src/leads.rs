@@ -36,6 +36,8 @@ pub struct LeadView {
     #[schema(value_type = Object)]
     pub variables: serde_json::Value,
     pub country: String,
+    /// Where the number leaves it open, several names joined by `&`: the lead is called only while all of them are open.
+    #[schema(example = "America/Denver&America/Los_Angeles")]
     pub time_zone: String,
     pub priority: i32,
     /// `pending`, `dialing`, `in_call`, `waiting_retry`, `callback_scheduled`, `done`, `exhausted`, `suppressed`, `canceled`

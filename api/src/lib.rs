@@ -7,6 +7,7 @@
 //! ([`auth::Caller::tenant`]); a webhook is stored before anybody looks at it; every error is an RFC 9457 problem.
 
 pub mod account;
+pub mod alerts;
 pub mod analytics;
 pub mod auth;
 pub mod calls;

@@ -18,8 +18,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    account, analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, forecast, health, imports, leads,
-    messages, observe, preflight, sessions, uploads, voice_agents, webhooks,
+    account, alerts, analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, forecast, health, imports,
+    leads, messages, observe, preflight, sessions, uploads, voice_agents, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -67,6 +67,8 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(calls::get_recording))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(analytics::get_campaign_analytics))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(do_not_call::list_do_not_call, do_not_call::add_do_not_call, do_not_call::remove_do_not_call))
         .routes(routes!(voice_agents::list_voice_agents, voice_agents::create_voice_agent))
         .routes(routes!(voice_agents::get_voice_agent, voice_agents::replace_voice_agent))

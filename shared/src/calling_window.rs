@@ -5,15 +5,17 @@
 
 mod envelope;
 mod hours;
+mod zone_set;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 
 pub use envelope::LegalEnvelope;
 use hours::DAY;
 pub use hours::{CallingHours, HourRange, HoursError, HoursField, HoursProblem};
+pub use zone_set::{UnknownZone, ZoneSet, parse_zone};
 
 /// A window that does not open within so many days never opens.
 const LOOK_AHEAD: TimeDelta = TimeDelta::days(370);
@@ -84,6 +86,40 @@ impl CallingWindow {
             let open = ordinary.open_on(date);
             (asked + asked_today, left + open.iter().map(|(start, end)| u32::from(end - start)).sum::<u32>())
         })
+    }
+
+    /// The opening that all of these zones share at `now`, else the next one; `None` if there is none within 370 days.
+    ///
+    /// Whoever may be in New York or in Los Angeles is called only while both are awake.
+    #[must_use]
+    pub fn common_opening(&self, zones: &ZoneSet, now: DateTime<Utc>) -> Option<Opening> {
+        let limit = now.checked_add_signed(LOOK_AHEAD)?.timestamp();
+        let mut openings = Vec::with_capacity(zones.zones().len());
+        for &zone in zones.zones() {
+            let opening = self.current_or_next(zone, now)?;
+            openings.push((zone, opening.opens_at.timestamp(), opening.closes_at.timestamp()));
+        }
+        loop {
+            let opens = openings.iter().map(|&(_, opens, _)| opens).max()?;
+            let closes = openings.iter().map(|&(_, _, closes)| closes).min()?;
+            if opens < closes {
+                let at = |second| DateTime::from_timestamp(second, 0);
+                return Some(Opening { opens_at: at(opens)?, closes_at: at(closes)? });
+            }
+            // Where it closes before the last one opens, the two never meet: on to what comes after it.
+            for (zone, first, last) in &mut openings {
+                while *last <= opens {
+                    (*first, *last) = self.opening_from(*zone, *last, limit)?;
+                }
+            }
+        }
+    }
+
+    /// The first instant at or after `at` at which calling is allowed in all of these zones; `None` if there is none within
+    /// 370 days.
+    #[must_use]
+    pub fn next_allowed_in_all(&self, zones: &ZoneSet, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.common_opening(zones, at).map(|opening| opening.opens_at.max(at))
     }
 
     /// The first opening that ends after `from`, cut to start no earlier; in seconds since 1970.
@@ -180,24 +216,6 @@ impl CallingWindow {
     }
 }
 
-/// Nobody knows what time it is there: whoever asked must take the window for closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a time zone; write a name such as Asia/Kolkata")]
-pub struct UnknownZone(pub String);
-
-/// Reads a name of the tz database, in any case.
-///
-/// # Errors
-/// [`UnknownZone`]. A bad zone closes the window and never opens it: there is no default to fall back to.
-pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
-    let name = name.trim();
-    if let Ok(zone) = name.parse() {
-        return Ok(zone);
-    }
-    let found = TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name));
-    found.copied().ok_or_else(|| UnknownZone(name.chars().take(64).collect()))
-}
-
 fn on_date(date: NaiveDate, minute: u16) -> Option<NaiveDateTime> {
     date.and_time(chrono::NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(i64::from(minute)))
 }
@@ -238,5 +256,7 @@ fn next_offset_change(zone: Tz, after: i64, until: i64) -> Option<i64> {
     None
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,8 @@ pub struct Campaign {
     pub status: CampaignStatus,
     /// Why it is paused: `operator`, `circuit_breaker`, `balance`, `carrier_auth`.
     pub pause_reason: Option<String>,
+    /// The same as a sentence for its operator, where it was not they who paused it.
+    pub pause_detail: Option<String>,
     pub calling_hours: Json<CallingHours>,
     /// Local dates on which nobody is called.
     pub holidays: Vec<NaiveDate>,
@@ -104,7 +106,7 @@ macro_rules! query_campaign {
             Campaign,
             $head + r#"
             id as "id: CampaignId", account_id as "account_id: AccountId", voice_agent_id as "voice_agent_id: VoiceAgentId",
-                name, description, status as "status: CampaignStatus", pause_reason,
+                name, description, status as "status: CampaignStatus", pause_reason, pause_detail,
                 calling_hours as "calling_hours: Json<CallingHours>", holidays, time_zone,
                 retry_policy as "retry_policy: Json<RetryPolicy>", max_attempts_per_lead, max_concurrent_calls,
                 calls_per_second, scheduled_start_at, ends_at, record, require_consent, consent_max_age_days, created_at,
@@ -320,9 +322,21 @@ impl Campaign {
         reason: &str,
         now: DateTime<Utc>,
     ) -> sqlx::Result<Option<Campaign>> {
+        Self::pause_for(db, account, id, reason, None, now).await
+    }
+
+    /// [`Campaign::pause`], with a sentence that tells its operator why and what to do.
+    pub async fn pause_for(
+        db: &mut PgConnection,
+        account: AccountId,
+        id: CampaignId,
+        reason: &str,
+        detail: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Option<Campaign>> {
         let paused = query_campaign!(
             r#"
-            update campaigns set status = 'paused', pause_reason = $3, updated_at = $4
+            update campaigns set status = 'paused', pause_reason = $3, pause_detail = $5, updated_at = $4
             where account_id = $1 and id = $2 and status = 'running'
             returning
             "#,
@@ -330,14 +344,15 @@ impl Campaign {
             account as AccountId,
             id as CampaignId,
             reason,
-            now
+            now,
+            detail
         )
         .fetch_optional(&mut *db)
         .await?;
         announce(db, paused, "campaign_paused", now).await
     }
 
-    /// `paused → running`.
+    /// `paused → running`. What it was paused for is over: its alert is resolved, and the circuit breaker counts anew.
     pub async fn resume(
         db: &mut PgConnection,
         account: AccountId,
@@ -346,7 +361,7 @@ impl Campaign {
     ) -> sqlx::Result<Option<Campaign>> {
         let resumed = query_campaign!(
             r#"
-            update campaigns set status = 'running', pause_reason = null, updated_at = $3
+            update campaigns set status = 'running', pause_reason = null, pause_detail = null, updated_at = $3
             where account_id = $1 and id = $2 and status = 'paused'
             returning
             "#,
@@ -357,6 +372,9 @@ impl Campaign {
         )
         .fetch_optional(&mut *db)
         .await?;
+        if resumed.is_some() {
+            crate::alert::resolve_pauses(&mut *db, account, id, now).await?;
+        }
         announce(db, resumed, "campaign_resumed", now).await
     }
 
@@ -371,7 +389,8 @@ impl Campaign {
         let stopped = query_campaign!(
             r#"
             update campaigns
-            set status = 'canceled', pause_reason = null, scheduled_start_at = null, completed_at = $3, updated_at = $3
+            set status = 'canceled', pause_reason = null, pause_detail = null, scheduled_start_at = null, completed_at = $3,
+                updated_at = $3
             where account_id = $1 and id = $2 and status in ('scheduled', 'running', 'paused')
             returning
             "#,
@@ -383,6 +402,7 @@ impl Campaign {
         .fetch_optional(&mut *db)
         .await?;
         if stopped.is_some() {
+            crate::alert::resolve_pauses(&mut *db, account, id, now).await?;
             // The first thousands at once; the dispatcher, which `announce` wakes, goes on with the others.
             crate::dispatch::let_go(&mut *db, id, LeadStatus::Canceled, now).await?;
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::calling_window::{CallingHours, CallingWindow, LegalEnvelope, Opening, parse_zone};
+use crate::calling_window::{CallingHours, CallingWindow, LegalEnvelope, Opening, ZoneSet};
 use crate::id::{AccountId, CampaignId};
 
 /// Whether a campaign may call somebody now, and if nobody, when that changes.
@@ -45,10 +45,17 @@ impl CampaignHours {
         }))
     }
 
-    /// The first moment at or after `at` at which somebody in this zone and country may be called.
+    /// The first moment at or after `at` at which somebody in this zone, or in any of these zones (`leads.time_zone`), and of
+    /// this country may be called.
     #[must_use]
-    pub fn next_allowed(&self, zone: &str, country: &str, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.window(country)?.next_allowed(parse_zone(zone).ok()?, at)
+    pub fn next_allowed(&self, zones: &str, country: &str, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.window(country)?.next_allowed_in_all(&ZoneSet::parse(zones).ok()?, at)
+    }
+
+    /// The opening at `now`, or the next; `None` if none ever comes.
+    #[must_use]
+    pub fn opening(&self, zones: &str, country: &str, now: DateTime<Utc>) -> Option<Opening> {
+        self.window(country)?.common_opening(&ZoneSet::parse(zones).ok()?, now)
     }
 
     /// Every opening of this zone and country that is not over at `from` and begins before `until`. `None`: the zone, or what is
@@ -56,15 +63,15 @@ impl CampaignHours {
     #[must_use]
     pub fn openings(
         &self,
-        zone: &str,
+        zones: &str,
         country: &str,
         from: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Option<Vec<Opening>> {
-        let (window, zone) = (self.window(country)?, parse_zone(zone).ok()?);
+        let (window, zones) = (self.window(country)?, ZoneSet::parse(zones).ok()?);
         let mut openings = Vec::new();
         let mut at = from;
-        while let Some(opening) = window.current_or_next(zone, at).filter(|opening| opening.opens_at < until) {
+        while let Some(opening) = window.common_opening(&zones, at).filter(|opening| opening.opens_at < until) {
             openings.push(opening);
             at = opening.closes_at;
         }
@@ -88,12 +95,12 @@ pub fn weekly_minutes(hours: &CallingHours, country: &str) -> (u32, u32) {
 }
 
 /// Writes the campaign's windows anew: for every zone and country of its waiting leads, and every one it knows already.
-/// Call it when hours, holidays or leads have changed.
+/// Call it when hours or holidays have changed.
 pub async fn refresh(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>) -> sqlx::Result<()> {
     write(conn, campaign, now, false).await
 }
 
-/// [`refresh`], of the windows that have closed and the zones that have none yet.
+/// [`refresh`], of the windows that have closed and the zones that have none yet: enough where only leads have changed.
 pub async fn refresh_stale(conn: &mut PgConnection, campaign: CampaignId, now: DateTime<Utc>) -> sqlx::Result<()> {
     write(conn, campaign, now, true).await
 }
@@ -146,10 +153,7 @@ async fn write(
     let Some(hours) = CampaignHours::load(&mut *conn, campaign).await? else { return Ok(()) };
     let (mut names, mut countries, mut opens, mut closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for zone in zones {
-        let opening = hours
-            .window(&zone.country)
-            .zip(parse_zone(&zone.time_zone).ok())
-            .and_then(|(window, parsed)| window.current_or_next(parsed, now));
+        let opening = hours.opening(&zone.time_zone, &zone.country, now);
         opens.push(opening.map(|opening| opening.opens_at));
         closes.push(opening.map(|opening| opening.closes_at));
         names.push(zone.time_zone);

@@ -38,4 +38,5 @@ ids! {
     CallEventId,
     /// A text message.
     MessageId,
+    AlertId,
 }

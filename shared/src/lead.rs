@@ -65,6 +65,7 @@ pub struct Lead {
     pub language: Option<String>,
     pub tags: Vec<String>,
     pub variables: serde_json::Value,
+    /// The zones in which the human may be, as a [`ZoneSet`](crate::calling_window::ZoneSet) writes itself: all must be open.
     pub time_zone: String,
     pub priority: i32,
     pub status: LeadStatus,
@@ -181,4 +182,27 @@ pub async fn readmit_with_consent(
     .execute(db)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// A campaign's end was moved: leads that had expired, and whose next attempt now lies before it, wait again. Answers how
+/// many there were. Their guards are read again like everybody's.
+pub async fn revive_expired(
+    db: impl PgExecutor<'_>,
+    campaign: CampaignId,
+    ends_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let revived = sqlx::query!(
+        r#"
+        update leads
+        set status = case when attempts = 0 then 'pending' else 'waiting_retry' end, updated_at = $3
+        where campaign_id = $1 and status = 'expired' and ($2::timestamptz is null or greatest(next_at, $3) < $2)
+        "#,
+        campaign as CampaignId,
+        ends_at,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(revived.rows_affected())
 }

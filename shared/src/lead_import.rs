@@ -20,7 +20,7 @@ pub struct ImportFile {
     pub lines_done: i64,
     /// Country in which a number without a country code is meant.
     pub region: String,
-    /// The campaign's zone, else the account's: for leads whose own zone is not known.
+    /// The campaign's zone, else the account's: for leads whose own zone is not known and whose number says none.
     pub time_zone: String,
     pub campaign_running: bool,
     pub campaign_over: bool,
@@ -43,6 +43,7 @@ pub struct NewLead {
     pub tags: Vec<String>,
     /// The list's own columns.
     pub variables: serde_json::Map<String, serde_json::Value>,
+    /// As a [`ZoneSet`](crate::calling_window::ZoneSet) writes itself.
     pub time_zone: String,
     pub priority: i32,
     pub consent_basis: ConsentBasis,

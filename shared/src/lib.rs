@@ -7,6 +7,8 @@
 //! change and the jobs it causes are written in one transaction.
 
 pub mod account;
+pub mod alert;
+pub mod alert_watch;
 pub mod api_key;
 pub mod breaker;
 pub mod call;

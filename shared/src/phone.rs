@@ -5,8 +5,8 @@
 //! takes an Indian mobile number that itself begins with 91 for one with its country code, and reads a foreign number by
 //! the default region's rules; both are worked around in [`Phone::parse`].
 
-mod country_zone;
 mod written;
+mod zones;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +15,7 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Mode, Type, country};
 use serde::{Deserialize, Serialize};
 
+use crate::calling_window::ZoneSet;
 use written::Written;
 
 /// The shortest and the longest number that E.164 knows, country code included.
@@ -132,11 +133,13 @@ impl Phone {
         country_of(&parsed).unwrap_or("ZZ")
     }
 
-    /// The zones in which the number's owner may be, best first. Empty where several times are plausible (United States,
-    /// Brazil): the lead's campaign must then say.
+    /// The zones in which the number's owner may be. `country` is [`Phone::country`], which costs more than this does.
+    ///
+    /// An area code says which; a number that is bound to no place, such as an Australian mobile, leaves every zone of its
+    /// country. `None` where no country has the number.
     #[must_use]
-    pub fn time_zones(&self) -> Vec<&'static str> {
-        country_zone::zone_of(self.country()).into_iter().collect()
+    pub fn time_zones(&self, country: &str) -> Option<&'static ZoneSet> {
+        zones::of_number(&self.0[1..]).or_else(|| zones::of_country(country))
     }
 
     /// `09876543210`: how Exotel writes and always accepts an Indian number. `None` for any other country, whose numbers

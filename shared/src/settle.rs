@@ -45,6 +45,8 @@ pub enum LeadOutcome {
     Exhausted,
     Suppressed(&'static str),
     Canceled,
+    /// The next attempt, at this moment, would come after the campaign's end.
+    Expired(DateTime<Utc>),
 }
 
 /// The lead behind a call, its row locked, with what its campaign says about going on.
@@ -57,8 +59,16 @@ struct LeadState {
     country: String,
     do_not_call: bool,
     campaign_status: String,
+    ends_at: Option<DateTime<Utc>>,
     max_attempts: i32,
     retry_policy: Json<RetryPolicy>,
+}
+
+impl LeadState {
+    /// Whether the campaign calls nobody any more at `at`.
+    fn is_over_by(&self, at: DateTime<Utc>) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at <= at)
+    }
 }
 
 /// Carries a finished call's outcome to its lead, once. Pass a connection inside a transaction. `jitter` is drawn evenly from
@@ -106,6 +116,12 @@ pub async fn settle(conn: &mut PgConnection, id: CallId, now: DateTime<Utc>, jit
         CallStatus::Completed => Some(live.unwrap_or(Disposition::NoConversation)),
         _ => None,
     };
+    if !spoke && !machine && matches!(call.status, CallStatus::Completed | CallStatus::Failed | CallStatus::Unknown) {
+        // Perhaps the system's fault, and not the first: whoever is called next would fare the same.
+        if let Some(campaign) = call.campaign_id {
+            crate::breaker::check(&mut *conn, call.account_id, campaign, now).await?;
+        }
+    }
     if let Some(disposition) = disposition {
         conversation::note_outcome(&mut *conn, call.account_id, id, disposition).await?;
         return Ok(match finish_lead(conn, &call, disposition, None, None, now, jitter).await? {
@@ -168,7 +184,7 @@ async fn lock_lead(conn: &mut PgConnection, call: &Call) -> sqlx::Result<Option<
         select l.id as "id: LeadId", l.campaign_id as "campaign_id: CampaignId", l.attempts, l.callbacks_granted,
             l.time_zone, l.country,
             exists (select from do_not_call d where d.account_id = l.account_id and d.phone = l.phone) as "do_not_call!",
-            g.status as campaign_status, g.max_attempts_per_lead as max_attempts,
+            g.status as campaign_status, g.ends_at, g.max_attempts_per_lead as max_attempts,
             g.retry_policy as "retry_policy: Json<RetryPolicy>"
         from leads l
         join campaigns g on g.id = l.campaign_id
@@ -200,7 +216,10 @@ async fn retry(
     match lead.retry_policy.next_attempt(after, unsigned(lead.attempts), max_attempts, ended_at, jitter) {
         Next::Exhausted => Ok(LeadOutcome::Exhausted),
         Next::At(_) if lead.campaign_status == "canceled" => Ok(LeadOutcome::Canceled),
-        Next::At(at) => Ok(LeadOutcome::WaitingRetry(in_window(conn, lead, at.max(now)).await?)),
+        Next::At(at) => {
+            let at = in_window(conn, lead, at.max(now)).await?;
+            Ok(if lead.is_over_by(at) { LeadOutcome::Expired(at) } else { LeadOutcome::WaitingRetry(at) })
+        }
     }
 }
 
@@ -219,7 +238,8 @@ async fn callback(
         return Ok(LeadOutcome::Done);
     }
     let at = callback_at.unwrap_or(now + CALLBACK_WITHOUT_A_TIME).max(now);
-    Ok(LeadOutcome::CallbackScheduled(in_window(conn, lead, at).await?))
+    let at = in_window(conn, lead, at).await?;
+    Ok(if lead.is_over_by(at) { LeadOutcome::Expired(at) } else { LeadOutcome::CallbackScheduled(at) })
 }
 
 /// The first moment from `at` on in which the lead's window is open. Where none ever opens, `at`: the window rows keep the
@@ -246,6 +266,7 @@ async fn release(
         LeadOutcome::Exhausted => ("exhausted", None, None),
         LeadOutcome::Suppressed(reason) => ("suppressed", None, Some(*reason)),
         LeadOutcome::Canceled => ("canceled", None, None),
+        LeadOutcome::Expired(at) => ("expired", Some(*at), None),
     };
     let grant = matches!(outcome, LeadOutcome::CallbackScheduled(_)) && lead.attempts >= lead.max_attempts;
     sqlx::query!(

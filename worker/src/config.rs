@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use secrecy::SecretString;
-use shared::clock::ClockConfig;
+use shared::clock::{ClockConfig, is_loopback};
 use shared::storage::StorageConfig;
 
 /// Runs Trunkline's jobs: dispatch, dialing, settling, recordings, summaries, imports.
@@ -23,6 +23,9 @@ pub struct Config {
     /// Part of every callback's URL; the carrier signs nothing. The same in `api`.
     #[arg(long, env = "CALLBACK_SECRET", hide_env_values = true)]
     pub callback_secret: SecretString,
+    /// Where alerts are told, besides `GET /alerts`: https, or http on this machine. Signed with CALLBACK_SECRET.
+    #[arg(long, env = "ALERT_WEBHOOK_URL", hide_env_values = true)]
+    pub alert_webhook_url: Option<String>,
     #[command(flatten)]
     pub exotel: ExotelConfig,
     #[command(flatten)]
@@ -106,6 +109,19 @@ pub struct LlmConfig {
 }
 
 impl Config {
+    /// # Errors
+    /// An address that would carry alerts over the open network without encryption, or is none. An empty one is none given.
+    pub fn alert_webhook(&self) -> anyhow::Result<Option<url::Url>> {
+        use anyhow::Context;
+        let Some(text) = self.alert_webhook_url.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let url = url::Url::parse(text).context("ALERT_WEBHOOK_URL")?;
+        let allowed = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(text));
+        anyhow::ensure!(allowed, "ALERT_WEBHOOK_URL must be https, or http on this machine");
+        Ok(Some(url))
+    }
+
     #[must_use]
     pub fn max_call_duration(&self) -> Duration {
         // Exotel's TimeLimit is at most 14,400 s.
@@ -139,5 +155,50 @@ impl ExotelConfig {
     #[must_use]
     pub fn ring_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.ring_timeout_secs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(url: &str) -> anyhow::Result<Option<url::Url>> {
+        let arguments = [
+            "worker",
+            "--database-url",
+            "x",
+            "--our-base-url",
+            "http://127.0.0.1",
+            "--callback-secret",
+            "x",
+            "--exotel-account-sid",
+            "x",
+            "--exotel-api-key",
+            "x",
+            "--exotel-api-token",
+            "x",
+            "--exotel-virtual-number",
+            "x",
+            "--exotel-exophlo-id",
+            "x",
+            "--alert-webhook-url",
+            url,
+        ];
+        Config::try_parse_from(arguments)?.alert_webhook()
+    }
+
+    #[test]
+    fn alerts_leave_this_machine_encrypted_or_not_at_all() {
+        for (url, taken) in [
+            ("https://ops.example.com/hook?key=1", true),
+            ("http://127.0.0.1:9000/hook", true),
+            ("http://localhost/hook", true),
+            ("http://ops.example.com/hook", false),
+            ("ftp://127.0.0.1/hook", false),
+            ("not a url", false),
+        ] {
+            assert_eq!(webhook(url).is_ok_and(|url| url.is_some()), taken, "{url}");
+        }
+        assert!(webhook(" ").unwrap().is_none());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use sqlx::PgPool;
 
 use shared::clock::Clock;
@@ -40,6 +41,14 @@ pub struct Settings {
     pub reconcile_horizon: Duration,
     pub max_recording_bytes: u64,
     pub max_import_rows: usize,
+    pub alert_webhook: Option<AlertWebhook>,
+}
+
+/// Who hears of alerts, and with what they are signed.
+#[derive(Clone, Debug)]
+pub struct AlertWebhook {
+    pub url: url::Url,
+    pub secret: SecretString,
 }
 
 impl Context {
@@ -76,6 +85,9 @@ impl Context {
                 reconcile_horizon: config.reconcile_horizon(),
                 max_recording_bytes: config.max_recording_bytes(),
                 max_import_rows: config.max_import_rows,
+                alert_webhook: config
+                    .alert_webhook()?
+                    .map(|url| AlertWebhook { url, secret: config.callback_secret.clone() }),
             }),
         })
     }

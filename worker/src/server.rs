@@ -34,9 +34,18 @@ pub async fn serve(
     let router = Router::new()
         .route("/health", get(async || "ok"))
         .route("/ready", get(ready))
-        .route("/metrics", get(async |State(probes): State<Probes>| probes.metrics.render()))
+        .route("/metrics", get(exposition))
         .with_state(Probes { db, metrics, draining });
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}
+
+async fn exposition(State(probes): State<Probes>) -> String {
+    // Counted when they are read: the sweep that counts them runs in one worker of many.
+    match tokio::time::timeout(READY_WITHIN, crate::jobs::sweep::count_alerts(&probes.db)).await {
+        Ok(Ok(())) => {}
+        _ => tracing::debug!("the open alerts are as they were: the database does not answer"),
+    }
+    probes.metrics.render()
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, &'static str) {

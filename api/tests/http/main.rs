@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod account;
+mod alerts;
 mod auth;
 mod calls;
 mod campaigns;

@@ -31,6 +31,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/analytics/campaign/{id}"),
     ("get", "/debug/sessions"),
     ("get", "/exports/calls/{campaign_id}"),
+    ("get", "/alerts"),
+    ("post", "/alerts/{id}/acknowledge"),
     ("get", "/calls"),
     ("get", "/calls/{id}"),
     ("get", "/calls/{id}/recording"),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 use shared::{
+    calling_window::ZoneSet,
     stream::Briefing,
     turn::{Role, Turn},
 };
@@ -39,7 +40,7 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     if agent.wait_for_hello {
         settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
     }
-    let zone = zone(&settings.facts);
+    let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
     settings
@@ -90,8 +91,9 @@ fn is_language(tag: &str) -> bool {
     parts.next().is_some_and(|base| matches!(base.len(), 2 | 3) && base.bytes().all(|b| b.is_ascii_alphabetic()))
 }
 
-fn zone(facts: &Facts) -> Tz {
-    ["time_zone", "timezone"].iter().find_map(|key| facts.get(*key)?.parse().ok()).unwrap_or(HOME_ZONE)
+fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {
+    let zones = ["time_zone", "timezone"].iter().find_map(|key| ZoneSet::parse(facts.get(*key)?).ok());
+    zones.map_or(HOME_ZONE, |zones| zones.likely(now))
 }
 
 /// The conversation so far, when a stream comes back in the middle of its call.

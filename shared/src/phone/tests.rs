@@ -153,20 +153,40 @@ fn json_holds_the_full_number_and_refuses_what_is_not_e164() {
 }
 
 #[test]
-fn the_country_and_its_zone_follow_from_the_number() {
+fn the_country_and_its_zones_follow_from_the_number() {
     for (e164, country, zones) in [
-        ("+919876543210", "IN", vec!["Asia/Kolkata"]),
-        ("+442079460958", "GB", vec!["Europe/London"]),
-        ("+390612345678", "IT", vec!["Europe/Rome"]),
-        ("+4915112345678", "DE", vec!["Europe/Berlin"]),
-        ("+14155552671", "US", vec![]),
-        ("+14165551234", "CA", vec![]),
-        ("+18765551234", "JM", vec!["America/Jamaica"]),
-        ("+999123456789", "ZZ", vec![]),
+        ("+919876543210", "IN", "Asia/Kolkata"),
+        ("+442079460958", "GB", "Europe/London"),
+        ("+390612345678", "IT", "Europe/Rome"),
+        ("+4915112345678", "DE", "Europe/Berlin"),
+        // Area codes say where.
+        ("+12125552671", "US", "America/New_York"),
+        ("+14155552671", "US", "America/Los_Angeles"),
+        ("+14165551234", "CA", "America/Toronto"),
+        ("+18765551234", "JM", "America/Jamaica"),
+        ("+551123456789", "BR", "America/Sao_Paulo"),
+        ("+74951234567", "RU", "Europe/Moscow"),
+        // Some spread over two times.
+        ("+61755501234", "AU", "Australia/Brisbane&Australia/Sydney"),
+        ("+12082001234", "US", "America/Denver&America/Los_Angeles"),
+        // Mobile numbers that are bound to no place: anywhere in their country.
+        (
+            "+61412345678",
+            "AU",
+            "Australia/Adelaide&Australia/Brisbane&Australia/Eucla&Australia/Lord_Howe&Australia/Perth&Australia/Sydney",
+        ),
+        ("+593991234567", "EC", "America/Guayaquil&Pacific/Galapagos"),
+        ("+34612345678", "ES", "Atlantic/Canary&Europe/Madrid"),
+        ("+77710009998", "KZ", "Asia/Almaty"),
     ] {
         let phone = Phone::from_e164(e164).unwrap();
-        assert_eq!((phone.country(), phone.time_zones()), (country, zones), "{e164}");
+        let found = phone.time_zones(phone.country()).map(ToString::to_string);
+        assert_eq!((phone.country(), found.as_deref()), (country, Some(zones)), "{e164}");
     }
+    let nobodys = Phone::from_e164("+999123456789").unwrap();
+    assert_eq!((nobodys.country(), nobodys.time_zones("ZZ")), ("ZZ", None));
+    let russian_mobile = Phone::from_e164("+79123456789").unwrap();
+    assert_eq!(russian_mobile.time_zones("RU").unwrap().zones().len(), 10);
 }
 
 #[test]

@@ -77,8 +77,10 @@ pub enum Doubt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// A number or a setting is malformed.
+    /// A setting is malformed, ours or the account's.
     BadRequest,
+    /// The callee's number is none that it can call.
+    BadNumber,
     /// Key, token or region are wrong.
     Credentials,
     /// The account has no balance left.
@@ -97,6 +99,7 @@ impl Rejection {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "carrier_bad_request",
+            Self::BadNumber => "number_refused",
             Self::Credentials => "carrier_auth",
             Self::Balance => "carrier_balance",
             Self::DoNotDisturb => "do_not_call",

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use shared::campaign_window;
+use shared::campaign_window::{self, CampaignHours};
 use shared::id::{AccountId, ContactId};
 use shared::jobs;
 use shared::jobs::dispatch_campaign::DispatchCampaign;
@@ -34,12 +34,14 @@ pub async fn run(job: ImportLeads, job_context: JobContext, ctx: Context) -> Res
         let error = "The campaign is over, so nobody of this list would be called.";
         return lead_import::fail(&ctx.db, file.id, error, now).await.retry();
     }
+    let Some(hours) = CampaignHours::load(&ctx.db, file.campaign_id).await.retry()? else { return Ok(()) };
     let content = std::mem::take(&mut file.content);
     let (batches, read) = mpsc::channel(BATCHES_AHEAD);
     let (counted, count) = oneshot::channel();
     let reader = {
         let (file, max_rows) = (file.clone(), ctx.settings.max_import_rows);
-        tokio::task::spawn_blocking(move || read_list(&content, &file, max_rows, counted, &batches))
+        let openings = Openings { hours, now, known: HashMap::new() };
+        tokio::task::spawn_blocking(move || read_list(&content, &file, openings, max_rows, counted, &batches))
     };
     let (met, mut ready) = mpsc::channel(1);
     let people = tokio::spawn(meet_people(ctx.db.clone(), file.account_id, now, read, met));
@@ -109,6 +111,7 @@ async fn meet_people(
 fn read_list(
     content: &[u8],
     file: &ImportFile,
+    mut openings: Openings,
     max_rows: usize,
     counted: oneshot::Sender<u64>,
     batches: &mpsc::Sender<Batch>,
@@ -116,7 +119,6 @@ fn read_list(
     let list = LeadList::open(content, ListOptions { region: &file.region, max_rows })?;
     // Nobody waits for it after a run that was cut off.
     let _ = counted.send(list.row_count());
-    let mut zones = Zones::new(file);
     let mut batch = Batch::default();
     for row in list {
         let line = match &row {
@@ -131,7 +133,7 @@ fn read_list(
         batch.rows += 1;
         batch.last_line = line;
         match row {
-            Ok(lead) => take(lead, &mut zones, &mut batch),
+            Ok(lead) => take(lead, file, &mut openings, &mut batch),
             Err(rejection) => {
                 match rejection.severity {
                     lead_list::Severity::Duplicate => batch.duplicates += 1,
@@ -151,12 +153,24 @@ fn read_list(
     Ok(())
 }
 
-fn take(row: LeadRow, zones: &mut Zones<'_>, batch: &mut Batch) {
+fn take(row: LeadRow, file: &ImportFile, openings: &mut Openings, batch: &mut Batch) {
     let country = row.phone.country();
-    let time_zone = match row.time_zone {
-        Some(zone) => zone,
-        None => zones.of(country, &row.phone),
-    };
+    // The lead's own, else what its number says, else the campaign's, else the account's.
+    let time_zone = row
+        .time_zone
+        .unwrap_or_else(|| row.phone.time_zones(country).map_or_else(|| file.time_zone.clone(), ToString::to_string));
+    if openings.never(&time_zone, country) {
+        batch.remarks.push(Remark {
+            line: i64::try_from(row.line).unwrap_or(i64::MAX),
+            column: "phone".into(),
+            value: time_zone.clone(),
+            reason:
+                "the campaign's hours never open in this time zone, or never in all of these at once, within the law's \
+                     hours: the lead waits for ever unless the hours change or it is given a time_zone of its own"
+                    .into(),
+            severity: Severity::Warning,
+        });
+    }
     batch.remarks.extend(row.warnings.into_iter().map(remark));
     batch.leads.push(NewLead {
         line: i64::try_from(row.line).unwrap_or(i64::MAX),
@@ -193,25 +207,21 @@ fn remark(rejection: Rejection) -> Remark {
     }
 }
 
-/// The zone of a number that names none itself: its country's if that has one, else the campaign's.
-struct Zones<'a> {
-    file: &'a ImportFile,
-    known: HashMap<&'static str, String>,
+/// Which zones the campaign never opens in, asked once per zone and country.
+struct Openings {
+    hours: CampaignHours,
+    now: DateTime<Utc>,
+    known: HashMap<&'static str, HashMap<String, bool>>,
 }
 
-impl<'a> Zones<'a> {
-    fn new(file: &'a ImportFile) -> Self {
-        Self { file, known: HashMap::new() }
-    }
-
-    fn of(&mut self, country: &'static str, phone: &shared::phone::Phone) -> String {
-        let fallback = &self.file.time_zone;
-        self.known
-            .entry(country)
-            .or_insert_with(|| match phone.time_zones()[..] {
-                [only] => only.to_owned(),
-                _ => fallback.clone(),
-            })
-            .clone()
+impl Openings {
+    fn never(&mut self, zones: &str, country: &'static str) -> bool {
+        let known = self.known.entry(country).or_default();
+        if let Some(never) = known.get(zones) {
+            return *never;
+        }
+        let never = self.hours.opening(zones, country, self.now).is_none();
+        known.insert(zones.to_owned(), never);
+        never
     }
 }

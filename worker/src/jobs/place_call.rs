@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use shared::breaker;
-use shared::call::CallStatus;
-use shared::campaign::Campaign;
+use shared::breaker::{self, AccountFailure};
+use shared::call::{Call, CallStatus};
 use shared::dial::{self, Begun, Order, Refusal};
 use shared::id::CallId;
 use shared::jobs::place_call::PlaceCall;
 use shared::pace;
+use sqlx::PgConnection;
 
 use crate::carrier::{CarrierError, PlaceRequest, Placed, Rejection};
 use crate::context::Context;
@@ -77,7 +77,7 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
     let exchange = tokio::spawn(async move { carrier.place_call(&request).await }).await;
     let outcome = match exchange {
         Ok(outcome) => outcome,
-        Err(_panic) => return in_doubt(id, "the exchange panicked", ctx).await,
+        Err(_panic) => return in_doubt(order, "the exchange panicked", ctx).await,
     };
     count(outcome.as_ref().map_or_else(CarrierError::kind, |_| "placed"));
     match outcome {
@@ -105,8 +105,10 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
             if matches!(doubt, crate::carrier::Doubt::ServerError(_)) {
                 slow_down(order, ctx).await?;
             }
+            // Its words name the status and hold no number.
+            let reason = doubt.to_string();
             tracing::warn!(call_id = %id, error = %anyhow::Error::new(doubt), "a call is in doubt");
-            in_doubt(id, "no usable answer", ctx).await
+            in_doubt(order, &reason, ctx).await
         }
     }
 }
@@ -132,26 +134,28 @@ async fn hand_back(order: &Order, reason: &str, wait: Duration, ctx: &Context) -
     tx.commit().await.retry()
 }
 
-/// Nothing was placed, and nothing will be: the call is withdrawn, and where the carrier account is the reason, its campaign
-/// pauses with it.
+/// Nothing was placed, and nothing will be: the call is withdrawn, and where the carrier account is the reason, every campaign
+/// of the account pauses with it.
 async fn give_up(order: &Order, refusal: Refusal, ctx: &Context) -> Result<(), JobError> {
     let (id, now) = (order.call_id, ctx.clock.now());
     let mut tx = ctx.db.begin().await.retry()?;
+    let account_failure = match refusal {
+        Refusal::CarrierAuth => Some(AccountFailure::Credentials),
+        Refusal::Balance => Some(AccountFailure::Balance),
+        _ => None,
+    };
+    if let Some(cause) = account_failure {
+        let campaigns = breaker::pause_account(&mut tx, order.account_id, cause, now).await.retry()?;
+        if campaigns > 0 {
+            let account_id = order.account_id;
+            tracing::error!(%account_id, campaigns, reason = refusal.as_str(), "the account's campaigns are paused");
+        }
+    }
     dial::hand_back(&mut tx, id, refusal.as_str(), now, ctx.settings.limits.lease).await.retry()?;
     let not_before = (refusal == Refusal::CarrierUnreachable).then(|| now + UNREACHABLE_PAUSE);
-    let campaign = shared::call::Call::get(&mut *tx, id).await.retry()?.and_then(|call| call.campaign_id);
     dial::withdraw(&mut tx, id, refusal, now, not_before).await.retry()?;
-    if let Some(campaign) = campaign {
-        let account = order.account_id;
-        let paused = match refusal {
-            Refusal::CarrierAuth | Refusal::Balance => {
-                Campaign::pause(&mut tx, account, campaign, refusal.as_str(), now).await.retry()?.is_some()
-            }
-            _ => breaker::check(&mut tx, account, campaign, now).await.retry()?,
-        };
-        if paused {
-            tracing::error!(campaign_id = %campaign, reason = refusal.as_str(), "the campaign is paused");
-        }
+    if refusal == Refusal::CarrierUnreachable {
+        check_breaker(&mut tx, order, ctx).await?;
     }
     tx.commit().await.retry()?;
     tracing::warn!(call_id = %id, reason = refusal.as_str(), "a call could not be dialed and is withdrawn");
@@ -165,22 +169,29 @@ async fn rejected(order: &Order, cause: Rejection, detail: &str, ctx: &Context) 
         dial::forbidden_number(&mut tx, id, now).await.retry()?;
     } else {
         dial::rejected(&mut tx, id, cause.as_str(), json!({ "detail": detail }), now).await.retry()?;
-        let campaign = shared::call::Call::get(&mut *tx, id).await.retry()?.and_then(|call| call.campaign_id);
-        if let Some(campaign) = campaign
-            && breaker::check(&mut tx, order.account_id, campaign, now).await.retry()?
-        {
-            tracing::error!(campaign_id = %campaign, "the circuit breaker pauses the campaign");
-        }
+        check_breaker(&mut tx, order, ctx).await?;
     }
     tx.commit().await.retry()?;
     tracing::warn!(call_id = %id, cause = cause.as_str(), "the carrier refused a call");
     Ok(())
 }
 
-async fn in_doubt(id: CallId, reason: &str, ctx: &Context) -> Result<(), JobError> {
+async fn in_doubt(order: &Order, reason: &str, ctx: &Context) -> Result<(), JobError> {
     let mut tx = ctx.db.begin().await.retry()?;
-    dial::in_doubt(&mut tx, id, reason, ctx.clock.now(), ASK_IN).await.retry()?;
+    dial::in_doubt(&mut tx, order.call_id, reason, ctx.clock.now(), ASK_IN).await.retry()?;
+    check_breaker(&mut tx, order, ctx).await?;
     tx.commit().await.retry()
+}
+
+/// A call failed for a reason that the next one may meet too.
+async fn check_breaker(tx: &mut PgConnection, order: &Order, ctx: &Context) -> Result<(), JobError> {
+    let Some(campaign) = Call::get(&mut *tx, order.call_id).await.retry()?.and_then(|call| call.campaign_id) else {
+        return Ok(());
+    };
+    if breaker::check(tx, order.account_id, campaign, ctx.clock.now()).await.retry()? {
+        tracing::error!(campaign_id = %campaign, "the circuit breaker pauses the campaign");
+    }
+    Ok(())
 }
 
 async fn slow_down(order: &Order, ctx: &Context) -> Result<(), JobError> {

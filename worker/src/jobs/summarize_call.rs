@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use shared::call::Call;
-use shared::calling_window::parse_zone;
+use shared::calling_window::ZoneSet;
 use shared::conversation::{self, Summary};
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::settle::finish_lead;
@@ -27,12 +27,13 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
         return Ok(());
     }
     let (lead, zone) = conversation::lead_facts(&ctx.db, call.id).await.retry()?;
-    let zone = zone.and_then(|zone| parse_zone(&zone).ok()).unwrap_or(Tz::UTC);
+    let ended_at = call.ended_at.unwrap_or_else(|| ctx.clock.now());
+    let zone = zone.and_then(|zones| ZoneSet::parse(&zones).ok()).map_or(Tz::UTC, |zones| zones.likely(ended_at));
     let conversation = Conversation {
         turns: turn::of_call(&ctx.db, call.id).await.retry()?,
         notes,
         lead,
-        ended_at: call.ended_at.unwrap_or_else(|| ctx.clock.now()).with_timezone(&zone),
+        ended_at: ended_at.with_timezone(&zone),
     };
     let started = tokio::time::Instant::now();
     let summary = match ctx.summarizer.summarize(&conversation).await {

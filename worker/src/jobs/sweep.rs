@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use shared::alert::{self, AlertKind};
+use shared::alert_watch;
 use shared::campaign::Campaign;
 use shared::campaign_window;
 use shared::carrier_event;
 use shared::jobs::Job;
+use shared::jobs::deliver_alert::DeliverAlert;
 use shared::jobs::dispatch_campaign::DispatchCampaign;
 use shared::jobs::fetch_recording::FetchRecording;
 use shared::jobs::import_leads::ImportLeads;
@@ -51,12 +54,36 @@ pub async fn run(_job: Sweep, _job_context: JobContext, ctx: Context) -> Result<
     let imports = sweep::unread_imports(db).await.retry()?;
     ensure(db, imports.into_iter().map(|import_id| ImportLeads { import_id })).await?;
 
+    watch(db, now).await.retry()?;
+    let alerts = alert::undelivered(db).await.retry()?;
+    ensure(db, alerts.into_iter().map(|alert_id| DeliverAlert { alert_id })).await?;
+
     let stranded = sweep::free_stranded_leads(db, now).await.retry()?;
     if stranded > 0 {
         tracing::error!(leads = stranded, "leads were being called by no call; they wait again");
     }
     let campaigns = sweep::dispatched_campaigns(db, now).await.retry()?;
     ensure(db, campaigns.into_iter().map(|campaign_id| DispatchCampaign { campaign_id })).await
+}
+
+/// Raises the alerts that no failing call raises, and counts all that are open.
+async fn watch(db: &PgPool, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let mut tx = db.begin().await?;
+    alert_watch::unknown_calls(&mut tx, now).await?;
+    alert_watch::dead_jobs(&mut tx, now).await?;
+    tx.commit().await?;
+    count_alerts(db).await
+}
+
+/// `alerts_open{kind}`, of every kind, so that one which is resolved falls to 0.
+pub async fn count_alerts(db: &PgPool) -> sqlx::Result<()> {
+    let open = alert::open_by_kind(db).await?;
+    for kind in AlertKind::ALL {
+        let count = open.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count);
+        #[expect(clippy::cast_precision_loss, reason = "a handful of alerts")]
+        metrics::gauge!("alerts_open", "kind" => kind.as_str()).set(count as f64);
+    }
+    Ok(())
 }
 
 async fn ensure<J: Job>(db: &PgPool, wanted: impl Iterator<Item = J>) -> Result<(), JobError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::calling_window;
+use shared::calling_window::ZoneSet;
 use shared::consent::{self, ConsentBasis};
 use shared::phone::Phone;
 
@@ -45,7 +45,7 @@ pub struct LeadRow {
     pub source: Option<String>,
     /// The language's name or tag, as written.
     pub language: Option<String>,
-    /// A name of the tz database.
+    /// A name of the tz database, or several as our own exports write them.
     pub time_zone: Option<String>,
     pub tags: Vec<String>,
     pub consent_basis: ConsentBasis,
@@ -194,8 +194,8 @@ fn email(text: &str) -> Result<String, String> {
 }
 
 fn time_zone(text: &str) -> Result<String, String> {
-    match calling_window::parse_zone(text) {
-        Ok(zone) => Ok(zone.name().to_owned()),
+    match ZoneSet::parse(text) {
+        Ok(zones) => Ok(zones.to_string()),
         Err(error) => Err(format!("{error}; the number's own or the campaign's is used")),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use shared::id::{CampaignId, ImportId};
 use shared::import::{self, Upload};
 use shared::jobs::import_leads::ImportLeads;
@@ -59,6 +60,48 @@ async fn good_rows_become_leads_and_the_others_are_explained() {
     assert_eq!(world.number("select count(*) from import_rows where severity = 'duplicate'").await, 2);
     assert_eq!(world.number("select count(*) from campaign_windows").await, 1);
     assert!(world.has_job(&format!("dispatch:{campaign}")).await);
+}
+
+#[tokio::test]
+async fn a_lead_has_its_own_zones_else_its_numbers_else_the_campaigns() {
+    let world = World::new().await;
+    let campaign = world.campaign(0).await;
+    let csv = "name,phone,time_zone\nOwn,+12125552671,America/Chicago\nTwo,+12082001234,\nMobile,+34612345678,\n\
+        Wrong,+14155552671,Mars/Phobos\nRussia,+79123456789,\nHome,9845012345,\n";
+    read(&world, upload(&world, campaign, csv.as_bytes()).await).await;
+    let zones: Vec<(String, String)> =
+        sqlx::query_as("select name, time_zone from leads order by id").fetch_all(&world.db).await.unwrap();
+    let zone_of = |name: &str| zones.iter().find(|row| row.0 == name).unwrap().1.as_str();
+    assert_eq!(zone_of("Own"), "America/Chicago");
+    assert_eq!(zone_of("Two"), "America/Denver&America/Los_Angeles");
+    assert_eq!(zone_of("Mobile"), "Atlantic/Canary&Europe/Madrid");
+    assert_eq!(zone_of("Wrong"), "America/Los_Angeles");
+    assert_eq!(zone_of("Home"), "Asia/Kolkata");
+    // Ten zones over ten hours have no hour of a nine-hour day in common: said at once, and never opened.
+    assert_eq!(
+        world.number("select line from import_rows where column_name = 'phone' and severity = 'warning'").await,
+        6
+    );
+    assert_eq!(
+        world
+            .text(
+                "select w.opens_at::text from campaign_windows w join leads l using (time_zone) where l.name = 'Russia'"
+            )
+            .await,
+        Some("infinity".into())
+    );
+}
+
+#[tokio::test]
+async fn a_lead_of_two_zones_is_reserved_only_while_both_are_open() {
+    let world = World::new().await;
+    let campaign = world.campaign(0).await;
+    // Monday, 9:59 in Denver; 9:59 in Los Angeles; 10:00 there.
+    world.lead_with(campaign, "+919800000001", "America/Denver&America/Los_Angeles", 0).await;
+    for (hours, minutes, reserved) in [(9, 29, 0), (1, 0, 0), (0, 1, 1)] {
+        world.clock.advance(TimeDelta::hours(hours) + TimeDelta::minutes(minutes));
+        assert_eq!(world.reserve(campaign).await.calls.len(), reserved, "{}", world.now());
+    }
 }
 
 #[tokio::test]

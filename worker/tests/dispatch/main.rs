@@ -3,12 +3,14 @@
 //! Needs `TEST_DATABASE_URL`: a server on which databases may be created.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod alerting;
 mod carrier_client;
 mod consent;
 mod dialing;
 mod imports;
 mod opt_outs;
 mod outside;
+mod pacing;
 mod reconciling;
 mod recordings;
 mod reserving;

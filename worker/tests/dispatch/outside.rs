@@ -25,6 +25,7 @@ pub struct Asked {
     pub query: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub authorization: Option<String>,
+    pub headers: HeaderMap,
 }
 
 impl Asked {
@@ -120,6 +121,7 @@ async fn answer(State(outside): State<Outside>, uri: Uri, headers: HeaderMap, bo
             query: url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
             body: body.to_vec(),
             authorization: headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()),
+            headers,
         });
         if path.ends_with("/Calls/connect.json") {
             inner.place.pop_front().unwrap_or_else(|| {

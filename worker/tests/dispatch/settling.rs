@@ -96,3 +96,42 @@ async fn a_stopped_campaign_calls_nobody_back() {
     world.ends(id, CallStatus::Busy).await;
     assert_eq!(world.lead_of(id).await.0, "canceled");
 }
+
+#[tokio::test]
+async fn a_retry_that_would_come_after_the_campaigns_end_expires_the_lead() {
+    let world = World::new().await;
+    let campaign = world.campaign(2).await;
+    let calls = world.reserve(campaign).await.calls;
+    let [first, second] = calls[..] else { panic!("{calls:?}") };
+    for id in &calls {
+        world.place(*id).await.unwrap();
+    }
+    // Busy waits for four hours, which is 17:00, give or take a tenth.
+    world.sql("update campaigns set ends_at = '2026-11-23T13:00:00Z'").await;
+    world.ends(first, CallStatus::Busy).await;
+    assert_eq!(world.lead_of(first).await.0, "waiting_retry");
+    world.sql("update campaigns set ends_at = '2026-11-23T10:00:00Z'").await;
+    world.ends(second, CallStatus::Busy).await;
+    assert_eq!(world.lead_of(second).await.0, "expired");
+    assert_eq!(
+        world
+            .text("select data ->> 'lead_status' from call_events where kind = 'settled' order by id desc limit 1")
+            .await,
+        Some("expired".into())
+    );
+}
+
+#[tokio::test]
+async fn a_retry_that_only_the_next_morning_would_see_expires_with_a_campaign_that_ends_tonight() {
+    let world = World::new().await;
+    world.clock.advance(TimeDelta::hours(5));
+    let campaign = world.campaign(1).await;
+    let id = world.placed(campaign).await;
+    world.sql("update campaigns set ends_at = '2026-11-23T20:00:00Z'").await;
+    world.ends(id, CallStatus::Busy).await;
+    assert_eq!(
+        (world.lead_of(id).await.0.as_str(), world.lead_of(id).await.2),
+        ("expired", at("2026-11-24T04:30:00Z"))
+    );
+    assert_eq!(world.dispatch(campaign).await, Dispatched::Completed);
+}

@@ -82,6 +82,8 @@ pub(super) fn rejected(status: u16, body: &[u8]) -> CarrierError {
     let text = String::from_utf8_lossy(body);
     let message = serde_json::from_slice::<Refusal>(body).ok().and_then(|refusal| refusal.exception.message);
     let cause = match status {
+        // One lead's number must not look like a failure of the system.
+        400 if names_the_callee(message.as_deref().unwrap_or(&text)) => Rejection::BadNumber,
         400 => Rejection::BadRequest,
         401 => Rejection::Credentials,
         402 => Rejection::Balance,
@@ -91,6 +93,11 @@ pub(super) fn rejected(status: u16, body: &[u8]) -> CarrierError {
         other => Rejection::Other(other),
     };
     CarrierError::Rejected { cause, detail: masked(&message.unwrap_or_else(|| text.into_owned())) }
+}
+
+/// `Invalid parameter From`: in flow mode, `From` is who is called.
+fn names_the_callee(message: &str) -> bool {
+    message.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == "From")
 }
 
 /// Without any run of digits that could be a phone number.
@@ -123,6 +130,19 @@ mod tests {
         let CarrierError::Rejected { cause, detail } = rejected(403, body) else { unreachable!("it is a refusal") };
         assert_eq!(cause, Rejection::DoNotDisturb);
         assert_eq!(detail, "Call to (number) cannot be made because of TRAI NDNC regulations");
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_called_is_not_taken_for_a_bad_setting() {
+        let cause = |message: &str| {
+            let body = format!(r#"{{"RestException":{{"Status":400,"Message":"{message}"}}}}"#);
+            let CarrierError::Rejected { cause, .. } = rejected(400, body.as_bytes()) else {
+                unreachable!("it is a refusal")
+            };
+            cause
+        };
+        assert_eq!(cause("Invalid parameter From"), Rejection::BadNumber);
+        assert_eq!(cause("CallerId is not an ExoPhone of this account"), Rejection::BadRequest);
     }
 
     #[test]
