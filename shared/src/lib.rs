@@ -33,6 +33,7 @@ pub mod pace;
 pub mod phone;
 pub mod recording;
 pub mod report;
+pub mod resumption;
 pub mod retry_policy;
 pub mod settle;
 pub mod storage;
