@@ -204,15 +204,18 @@ async fn take_over(db: &mut PgConnection, call_id: CallId, stream_sid: &str) -> 
     })))
 }
 
-/// Keeps the human's words that are final and unanswered: should this process die, they are not lost. They replace the last ones.
+/// Keeps the human's words that are final and of no turn yet: should this process die, they are not lost. They replace the last
+/// ones; `None` takes those back.
 pub async fn note_unsettled(
     db: impl PgExecutor<'_>,
     call_id: CallId,
     stream_sid: &str,
-    words: &Unsettled,
+    words: Option<&Unsettled>,
 ) -> sqlx::Result<()> {
-    let json = serde_json::json!({
-        "text": words.text.replace('\0', ""), "began_ms": words.began_ms, "ended_ms": words.ended_ms,
+    let json = words.map(|words| {
+        serde_json::json!({
+            "text": words.text.replace('\0', ""), "began_ms": words.began_ms, "ended_ms": words.ended_ms,
+        })
     });
     sqlx::query!(
         "update streams set unsettled = $3 where call_id = $1 and stream_sid = $2 and ended_at is null",

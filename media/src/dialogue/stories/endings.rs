@@ -1,4 +1,4 @@
-//! How calls end, and how they are taken up again.
+//! How calls end.
 
 use super::*;
 
@@ -97,28 +97,6 @@ fn whoever_talks_through_the_limit_hears_the_goodbye_before_it() {
     call.until(90_000);
     call.assert_tells("52.500  speak    e3  I am sorry, our time is up.");
     call.assert_tells("ended    MaxDuration");
-}
-
-#[test]
-fn a_lost_conversation_goes_on_with_a_bridge() {
-    let turns = [(Speaker::Agent, "Which area?".to_owned()), (Speaker::Human, "Whitefield.".to_owned())];
-    let collected = BTreeMap::from([("budget".to_owned(), "50 lakh".to_owned())]);
-    let mut call = Rehearsal::with(settings("Hello"), Some(History::resume(turns, collected, 7)));
-    call.answers([Text("Whitefield, lovely. And when would you move?")]);
-    call.until(9_000);
-    call.assert_story(
-        "
-          0.000  event    resumed
-          0.000  ask      e1  Whitefield.
-          0.000  speak    e1  Sorry, the line dropped for a moment.
-          0.000  speak    e1  I am back.
-          0.300  speak    e1  Whitefield, lovely.
-          0.300  speak    e1  And when would you move?
-          5.500  record   agent  Sorry, the line dropped for a moment. I am back. Whitefield, lovely. And when would you move?
-        ",
-    );
-    assert!(matches!(&call.asked[0][0], Message::System { text } if text.contains("50 lakh")));
-    assert!(call.outputs.iter().any(|(_, output)| matches!(output, Output::Record(turn) if turn.seq == 7)));
 }
 
 #[test]
