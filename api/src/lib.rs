@@ -24,6 +24,7 @@ pub mod leads;
 pub mod observe;
 pub mod operator;
 pub mod page;
+pub mod passthru;
 pub mod router;
 pub mod serve;
 pub mod sessions;

@@ -18,8 +18,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, health, imports, leads, observe, sessions,
-    uploads, voice_agents, webhooks,
+    analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, health, imports, leads, observe, passthru,
+    sessions, uploads, voice_agents, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -74,7 +74,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));
     let hooks = OpenApiRouter::new()
         .routes(routes!(webhooks::post_call_status, webhooks::get_call_status))
-        .routes(routes!(webhooks::get_passthru, webhooks::post_passthru))
+        .routes(routes!(passthru::get_passthru, passthru::post_passthru))
         .layer(DefaultBodyLimit::max(webhooks::body_limit()))
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));
     let transfers = OpenApiRouter::new()

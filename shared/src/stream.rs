@@ -189,7 +189,8 @@ async fn take_over(db: &mut PgConnection, call_id: CallId, stream_sid: &str) -> 
     let Some(earlier) = earlier else { return Ok(Some(None)) };
     let reason = earlier.end_reason.as_deref();
     // A carrier that opens one more stream after `stop` has the human on the line.
-    if reason.is_some_and(|reason| !resumption::breaks_off(reason) && !matches!(reason, "human_hung_up" | "call_over")) {
+    if reason.is_some_and(|reason| !resumption::breaks_off(reason) && !matches!(reason, "human_hung_up" | "call_over"))
+    {
         return Ok(None);
     }
     // The same stream again, whose first commit was not confirmed, is a comeback only if it was one then.

@@ -6,6 +6,7 @@ mod auth;
 mod calls;
 mod campaigns;
 mod harness;
+mod passthru;
 mod surface;
 mod uploads;
 mod webhooks;

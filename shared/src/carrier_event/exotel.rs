@@ -53,7 +53,8 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
 #[must_use]
 pub fn stream_report(webhook: &Webhook) -> StreamReport {
     let fields = with_stream_unfolded(&webhook.fields);
-    let word = |name: &str| fields.get(name).map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty());
+    let word =
+        |name: &str| fields.get(name).map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty());
     let stream_sid = fields.get("Stream[StreamSID]").map(|sid| sid.trim().to_owned()).filter(|sid| !sid.is_empty());
     let (status, by) = (word("Stream[Status]"), word("Stream[DisconnectedBy]"));
     let left = matches!(by.as_deref(), Some("user" | "caller"))
@@ -248,7 +249,10 @@ mod tests {
             (&[("Stream[Status]", "completed"), ("Stream[DisconnectedBy]", "NA")], StreamEnd::Closed),
             (&[("Stream[Status]", "cancelled"), ("Stream[DisconnectedBy]", "user")], StreamEnd::CalleeLeft),
             (&[("Stream[Status]", "failed"), ("CallType", "client-hangup")], StreamEnd::CalleeLeft),
-            (&[("Stream[Status]", "failed"), ("Stream[StreamSID]", "s1"), ("Stream[DisconnectedBy]", "bot")], StreamEnd::Broke),
+            (
+                &[("Stream[Status]", "failed"), ("Stream[StreamSID]", "s1"), ("Stream[DisconnectedBy]", "bot")],
+                StreamEnd::Broke,
+            ),
             (&[("Stream[Status]", "failed"), ("Stream[DisconnectedBy]", "NA")], StreamEnd::NeverOpened),
             (
                 &[

@@ -3,13 +3,20 @@
 use super::*;
 
 fn said(turns: &[(Speaker, &str)]) -> Vec<Said> {
-    turns.iter().map(|(speaker, text)| Said { speaker: *speaker, text: (*text).to_owned(), interrupted: false }).collect()
+    turns
+        .iter()
+        .map(|(speaker, text)| Said { speaker: *speaker, text: (*text).to_owned(), interrupted: false })
+        .collect()
 }
 
 /// Seven turns were stored, the last of which are `turns`; the budget is known. A minute has gone by.
 fn comes_back(gap: Gap, turns: Vec<Said>) -> Rehearsal {
     let collected = BTreeMap::from([("budget".to_owned(), "50 lakh".to_owned())]);
-    Rehearsal::from(60_000, settings("Hello, I am Asha, an assistant."), Some(History::resume(turns, collected, 7, gap)))
+    Rehearsal::from(
+        60_000,
+        settings("Hello, I am Asha, an assistant."),
+        Some(History::resume(turns, collected, 7, gap)),
+    )
 }
 
 const TALKED: [(Speaker, &str); 3] = [
@@ -70,7 +77,9 @@ fn a_question_that_needs_the_sentence_before_it_keeps_that_and_no_second_bridge(
     ] {
         let mut call = comes_back(Gap::Lost, said(&[(Speaker::Human, "Yes."), (Speaker::Agent, text)]));
         call.until(60_100);
-        call.assert_tells(&format!("speak    e1  Sorry, the line dropped for a moment.\n 60.000  speak    e1  {expected}"));
+        call.assert_tells(&format!(
+            "speak    e1  Sorry, the line dropped for a moment.\n 60.000  speak    e1  {expected}"
+        ));
         call.assert_keeps_quiet_about("Saturday is free");
         assert!(call.asked.is_empty());
     }
