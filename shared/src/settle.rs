@@ -322,8 +322,10 @@ async fn end_stream(conn: &mut PgConnection, call: CallId, now: DateTime<Utc>) -
     Ok(())
 }
 
-/// An answered call that was to be recorded, and whose recording nobody has named yet: the carrier is asked a little later.
+/// A recording that was named during the call can be copied now. An answered call that was to be recorded, and whose recording
+/// nobody has named yet: the carrier is asked a little later.
 async fn ask_for_recording(conn: &mut PgConnection, call: &Call) -> sqlx::Result<()> {
+    crate::recording::complete(&mut *conn, call.id).await?;
     if crate::recording::is_expected(&mut *conn, call.id).await? {
         crate::jobs::nudge_in(conn, &ReconcileCall { call_id: call.id }, RECORDING_KNOWN_AFTER).await?;
     }

@@ -6,4 +6,5 @@
 mod campaigns;
 mod faults;
 mod providers;
+mod resume;
 mod tidy;

@@ -51,7 +51,7 @@ pub use timers::Reason;
 
 use crate::playbook::{Lines, prompt};
 use endpointing::Endpointing;
-use reply::{Draft, Reply};
+use reply::{Draft, Kind, Reply};
 use tools::Ledger;
 use utterance::Utterance;
 
@@ -358,15 +358,21 @@ impl Dialogue {
         if self.reply.as_ref().is_some_and(Reply::is_finished) {
             self.finish_reply();
         }
-        if self.drain_by.is_some()
-            && !self.ended
-            && self.reply.is_none()
-            && self.utterance.is_none()
-            && self.turn.is_none()
-        {
+        if self.drain_by.is_some() && self.is_between_turns() {
             return self.end(EndReason::HandedOver, true);
         }
         self.consider_draft();
+    }
+
+    /// Nobody is in the middle of anything that another process could not take up: all that was said is settled, or is a turn of
+    /// the human's to which not a word of the answer has been heard.
+    fn is_between_turns(&self) -> bool {
+        let unanswered = |reply: &Reply| reply.kind == Kind::Answer && reply.speech.is_empty() && !reply.called_tools();
+        self.utterance.is_none()
+            && match &self.reply {
+                Some(reply) => unanswered(reply),
+                None => self.turn.is_none(),
+            }
     }
 
     /// The human's words are given out as soon as they are final, long before their turn settles.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{briefing, reply_clock::ReplyClock};
 use crate::{
-    app::App,
+    app::{Admission, App},
     audio::vad::{Vad, VadEvent},
     carrier::{
         CarrierEvent, FrameError, StreamStart,
@@ -226,7 +226,7 @@ impl Actor {
                 }
                 () = app.admission.leave_soon().cancelled(), if !told_to_leave => {
                     told_to_leave = true;
-                    let by = self.now() + self.app.config.drain_grace().min(Duration::from_secs(25)) / 5;
+                    let by = self.now() + Admission::asking(self.app.config.drain_grace());
                     self.give(Input::Drain { by });
                 }
                 () = app.admission.leave_now().cancelled() => self.cut(EndReason::HandedOver),

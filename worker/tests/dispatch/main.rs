@@ -10,6 +10,7 @@ mod outside;
 mod reconciling;
 mod recordings;
 mod reserving;
+mod resuming;
 mod settling;
 mod summaries;
 mod sweeping;

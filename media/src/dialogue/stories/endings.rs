@@ -113,3 +113,21 @@ fn a_process_that_leaves_hands_over_at_the_turn_boundary() {
     call.until(5_000);
     call.assert_tells("4.500  hang up  HandedOver");
 }
+
+#[test]
+fn a_process_that_leaves_lets_another_answer_what_was_just_said() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text(LONG)]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.at(2_000, Input::Drain { by: CallTime::from_millis(30_000) });
+    call.until(5_000);
+    call.assert_story(
+        "
+          3.000  ask      e2  Tell me about the flats.
+          3.000  cancel
+          3.000  record   human  Tell me about the flats.
+          3.000  hang up  HandedOver
+          3.000  ended    HandedOver
+        ",
+    );
+}
