@@ -82,18 +82,14 @@ pub async fn settle_unsettled(db: &mut PgConnection, call: CallId) -> sqlx::Resu
         where s.call_id = $1 and before.unsettled is not null
         returning before.account_id as "account_id: AccountId", before.unsettled->>'text' as "text!",
             (before.unsettled->>'began_ms')::bigint as "began_ms!", (before.unsettled->>'ended_ms')::bigint as "ended_ms!",
-            (select coalesce(max(seq) + 1, 0) from turns where call_id = $1) as "next_seq!",
-            (select max(started_ms) from turns where call_id = $1 and role = 'callee') as last_began_ms
+            (select coalesce(max(seq) + 1, 0) from turns where call_id = $1) as "next_seq!"
         "#,
         call as CallId,
     )
     .fetch_optional(&mut *db)
     .await?;
     let Some(words) = words else { return Ok(()) };
-    // A turn that settled after them holds them.
-    if words.last_began_ms.is_some_and(|last| last >= words.began_ms) {
-        return Ok(());
-    }
+    // A turn that settled after them began with them, and is stored already.
     let turn = Turn {
         seq: words.next_seq,
         role: Role::Callee,

@@ -71,6 +71,16 @@ async fn our_call(app: &TestApp, campaign: i64) -> Value {
     app.get(&format!("/calls/{}", list["calls"][0]["id"])).await
 }
 
+/// Waits until the recording, which goes through all streams, is here.
+async fn recording(app: &TestApp, campaign: i64) -> Duration {
+    eventually(Duration::from_secs(40), || async {
+        let recording = our_call(app, campaign).await["recording"].take();
+        let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
+        stored.map(Duration::from_millis).ok_or_else(|| recording.to_string())
+    })
+    .await
+}
+
 fn time(value: &Value) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().to_utc()
 }
@@ -109,6 +119,9 @@ async fn went_on(app: &TestApp, campaign: i64, streams: usize) -> (Value, Value)
     let turns = call["transcript"].as_array().unwrap();
     let starts: Vec<i64> = turns.iter().map(|turn| turn["started_ms"].as_i64().unwrap()).collect();
     assert!(starts.is_sorted(), "{starts:?}");
+    let recorded = recording(app, campaign).await;
+    let talked = Duration::from_millis(turns.last().unwrap()["ended_ms"].as_u64().unwrap());
+    assert!(recorded.abs_diff(talked) < Duration::from_secs(3), "{recorded:?} of {talked:?}");
     (carrier, call)
 }
 
@@ -152,13 +165,13 @@ async fn a_media_process_that_is_told_to_leave_hands_its_call_over_without_a_wor
     // Exit 0 within 30 s.
     app.medias[held].stop().await.unwrap();
     println!("left after {:?}", told_at.elapsed());
+    app.medias[held].restart();
     assert_eq!(our_call(&app, campaign).await["status"], "in_progress");
 
     let (carrier, _) = went_on(&app, campaign, 2).await;
     assert_eq!(carrier["streams"][0]["status"], "completed", "closed in order");
     let heard = carrier["heard"].as_array().unwrap();
     assert!(!heard.iter().any(|line| line["text"].as_str().unwrap().contains("line dropped")), "{heard:?}");
-    app.medias[held].restart();
     app.finish().await;
 }
 
@@ -178,6 +191,7 @@ async fn whoever_hangs_up_while_the_stream_is_down_is_settled_as_usual() {
     assert_eq!(lines(&call, "callee"), ["Yes, I am looking for a flat in Whitefield."], "{call}");
     assert!(call["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{call}");
     app.medias[0].restart();
+    recording(&app, campaign).await;
     app.finish().await;
 }
 
@@ -203,8 +217,28 @@ async fn a_flow_that_asks_while_the_database_is_out_of_reach_is_told_by_what_the
     assert!(time(&asked["at"]) - time(&closed["at"]) < TimeDelta::seconds(2), "{asked} {closed}");
     // The next process waits for the database with the callee on the line.
     app.wire.plug_in();
+    app.medias[held].restart();
     let (_, call) = went_on(&app, campaign, 2).await;
     assert!(call["answers"]["purpose"].as_str().is_some_and(|purpose| !purpose.is_empty()), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_cannot_store_that_it_hands_a_call_over_breaks_the_socket_instead() {
+    let short = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"},
+        {"do": "say", "text": "Yes, I am looking for a flat in Whitefield."}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
+    let (mut app, campaign) = calling(2, &[("DRAIN_GRACE_SECS", "1")], short).await;
+    agent_answers(&app, 1).await;
+    let held = holder(&app).await;
+    app.wire.unplug();
+    app.medias[held].stop().await.unwrap();
+    app.wire.plug_in();
     app.medias[held].restart();
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let (carrier, call) = (the_call(&app).await, our_call(&app, campaign).await);
+    assert_eq!(carrier["streams"][0]["status"], "failed", "{carrier}");
+    assert_eq!((&carrier["end_cause"], &call["resumptions"]), (&json!("callee_hung_up"), &json!(1)), "{call}");
+    recording(&app, campaign).await;
     app.finish().await;
 }

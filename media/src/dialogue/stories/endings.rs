@@ -124,8 +124,8 @@ fn a_process_that_leaves_lets_another_answer_what_was_just_said() {
     call.assert_story(
         "
           3.000  ask      e2  Tell me about the flats.
-          3.000  cancel
           3.000  record   human  Tell me about the flats.
+          3.000  cancel
           3.000  hang up  HandedOver
           3.000  ended    HandedOver
         ",
