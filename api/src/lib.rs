@@ -28,6 +28,7 @@ pub mod messages;
 pub mod observe;
 pub mod operator;
 pub mod page;
+pub mod passthru;
 pub mod preflight;
 pub mod router;
 pub mod serve;

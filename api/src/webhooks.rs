@@ -1,4 +1,4 @@
-//! What carriers tell us and ask us. A webhook is stored before it is looked at, and answered as soon as it is stored.
+//! What carriers tell us. A webhook is stored before it is looked at, and answered as soon as it is stored.
 //!
 //! Exotel signs nothing: the secret in the URL that we gave it is what says that it is Exotel.
 
@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use shared::call::Carrier;
 use shared::carrier_event::{self, Applied, Source, Webhook, flatten};
@@ -22,9 +21,7 @@ use crate::state::{App, AppState};
 const MAX_BODY_BYTES: usize = 256 * 1024;
 const MAX_FIELDS: usize = 200;
 /// Exotel repeats a callback that has no answer after 15 s.
-const STORE_WITHIN: Duration = Duration::from_secs(10);
-/// A caller hears silence while the flow waits for this answer; past 2 to 3 s it goes astray.
-const PASSTHRU_ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
+pub(crate) const STORE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Exotel says how far a call is: form, JSON or query string, `secret` and `ref` in the URL.
 #[utoipa::path(
@@ -61,51 +58,8 @@ async fn call_status(app: App, request: Request) -> Result<StatusCode, ApiError>
     Ok(StatusCode::OK)
 }
 
-/// A flow asks which way to go on: 200, the end of the flow. What it says about the stream before it is kept.
-#[utoipa::path(
-    get, path = "/passthru-handler", tag = "webhooks", security(()),
-    params(("secret" = String, Query, description = "CALLBACK_SECRET")),
-    responses((status = OK, description = "go on with the first branch"), (status = FORBIDDEN, body = Problem))
-)]
-pub async fn get_passthru(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    passthru(app, request).await
-}
-
-/// The same, from flows that send POST.
-#[utoipa::path(
-    post, path = "/passthru-handler", tag = "webhooks", security(()),
-    params(("secret" = String, Query, description = "CALLBACK_SECRET")),
-    responses((status = OK, description = "go on with the first branch"), (status = FORBIDDEN, body = Problem))
-)]
-pub async fn post_passthru(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    passthru(app, request).await
-}
-
-async fn passthru(app: App, request: Request) -> Result<Response, ApiError> {
-    let webhook = read(&app, request, Source::Passthru).await?;
-    let (worker, now) = (App::clone(&app), app.clock.now());
-    // In a task of its own: the answer must not wait for a slow database, and what was asked must not be lost with it.
-    let kept = app.tasks.spawn(async move {
-        match tokio::time::timeout(STORE_WITHIN, webhook.store(&worker.db, Carrier::Exotel, now)).await {
-            Ok(Ok(Some(id))) => apply(&worker, id).await,
-            Ok(Ok(None)) => metrics::counter!("webhooks_repeated_total", "source" => "passthru").increment(1),
-            Ok(Err(error)) => lost(&error.to_string()),
-            Err(_) => lost("the database did not answer in time"),
-        }
-    });
-    if tokio::time::timeout(PASSTHRU_ANSWER_WITHIN, kept).await.is_err() {
-        tracing::warn!("a Passthru request was answered before it was stored");
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain")], "").into_response())
-}
-
-fn lost(reason: &str) {
-    metrics::counter!("webhooks_lost_total", "source" => "passthru").increment(1);
-    tracing::error!(reason, "a Passthru request could not be stored");
-}
-
 /// Applies a webhook that is stored. Whatever goes wrong, the carrier has done its part: sweep applies it later.
-async fn apply(app: &App, id: CallEventId) {
+pub(crate) async fn apply(app: &App, id: CallEventId) {
     let outcome = async {
         let mut tx = app.db.begin().await?;
         let applied = carrier_event::apply(&mut tx, id).await?;
@@ -123,7 +77,7 @@ async fn apply(app: &App, id: CallEventId) {
     }
 }
 
-async fn read(app: &App, request: Request, source: Source) -> Result<Webhook, ApiError> {
+pub(crate) async fn read(app: &App, request: Request, source: Source) -> Result<Webhook, ApiError> {
     let (reference, fields) = genuine_fields(app, request).await?;
     Ok(Webhook { source, reference, fields })
 }

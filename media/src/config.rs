@@ -84,7 +84,8 @@ pub struct Config {
     /// Length of the frames we send, in milliseconds: 20 to 200, a multiple of 20. Exotel recommends 100 to 200.
     #[arg(long, env = "FRAME_MS", default_value_t = 100, value_parser = frame_ms)]
     pub frame_ms: u32,
-    /// How long calls may go on after SIGTERM.
+    /// How long calls may go on after SIGTERM; in the last half of it they are handed over to another process. Storing their last
+    /// words can take four seconds more.
     #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
     pub drain_grace_secs: u64,
     /// Log filter: `info`, or `info,media=debug`.

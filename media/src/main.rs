@@ -20,6 +20,9 @@ const DATABASE_CONNECTIONS: u32 = 8;
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     shared::telemetry::init_logs(&config.log_level);
+    // First of all: who is told to leave while starting leaves in order, too.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let metrics = shared::telemetry::init_metrics()?;
     let clock = config.clock.clock(&config.exotel_api_base_url).context("the clock cannot be set")?;
     let db = shared::db::connect(config.database_url.expose_secret(), DATABASE_CONNECTIONS, "media")
@@ -46,8 +49,6 @@ async fn main() -> anyhow::Result<()> {
         async move { axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await }
     });
 
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -67,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
     if let Ok(served) = tokio::time::timeout(Duration::from_secs(1), serving).await {
         served.context("the server task failed")?.context("the server failed")?;
     }
-    db.close().await;
+    // A database that is away must not keep us.
+    let _ = tokio::time::timeout(Duration::from_millis(500), db.close()).await;
     Ok(())
 }

@@ -60,8 +60,10 @@ pub enum PacerCommand {
         /// Its name.
         name: String,
     },
-    /// End the stream.
+    /// End the stream in order.
     Close,
+    /// End it without a goodbye, as if the process had died.
+    Break,
 }
 
 /// The human cannot be reached through this socket any more.
@@ -124,6 +126,7 @@ where
             Some(PacerCommand::Resume { epoch, from }) => playout.resume(now, epoch, from),
             Some(PacerCommand::Clear { epoch }) => playout.clear(now, epoch),
             Some(PacerCommand::Marked { name }) => playout.marked(now, &name),
+            Some(PacerCommand::Break) => return PacerEnd::Closed,
             Some(PacerCommand::Close) | None => {
                 let goodbye =
                     Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") }));

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::turn::Turn;
+use shared::{stream::Unsettled, turn::Turn};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -32,6 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub enum Entry {
     /// A settled turn.
     Turn(Turn),
+    /// The human's words that belong to no settled turn yet.
+    Unsettled(Option<Unsettled>),
     /// An answer to one of the playbook's questions.
     Answer {
         /// Its key.
@@ -61,6 +63,8 @@ pub enum Entry {
         reason: String,
         /// When, in domain time.
         at: DateTime<Utc>,
+        /// Cancelled once it, and so everything before it, is stored.
+        stored: CancellationToken,
     },
 }
 
@@ -137,7 +141,8 @@ impl Writer {
 
     async fn try_write(&self, entry: &Entry) -> sqlx::Result<()> {
         match entry {
-            Entry::Turn(turn) => self.store.turns(&self.held, std::slice::from_ref(turn)).await,
+            Entry::Turn(turn) => self.store.turn(&self.held, turn).await,
+            Entry::Unsettled(words) => self.store.unsettled(&self.held, words.as_ref()).await,
             Entry::Answer { field, value } => self.store.answer(&self.held, field, value).await,
             Entry::Event { event, at } => self.store.event(&self.held, event, *at).await,
             Entry::Heartbeat { phase, stage, turns } => {
@@ -146,7 +151,11 @@ impl Writer {
                 }
                 Ok(())
             }
-            Entry::End { reason, at } => self.store.end(&self.held, reason, *at).await,
+            Entry::End { reason, at, stored } => {
+                self.store.end(&self.held, reason, *at).await?;
+                stored.cancel();
+                Ok(())
+            }
         }
     }
 }

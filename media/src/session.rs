@@ -83,13 +83,9 @@ async fn begin(
     if start.sample_rate_hz != SAMPLE_RATE_HZ {
         return Err(NotACall::SampleRate);
     }
-    match timeout_at(began + BRIEFING_DEADLINE, app.store.take_stream(&start)).await {
-        Ok(Ok(Some(briefing))) => Ok((start, began, Box::new(briefing))),
-        Ok(Ok(None)) => Err(NotACall::Unknown),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the call of a stream could not be looked up");
-            Err(NotACall::NoBriefing)
-        }
+    match timeout_at(began + BRIEFING_DEADLINE, app.store.take_stream(&start, app.config.max_call_duration())).await {
+        Ok(Some(briefing)) => Ok((start, began, Box::new(briefing))),
+        Ok(None) => Err(NotACall::Unknown),
         Err(_elapsed) => Err(NotACall::NoBriefing),
     }
 }

@@ -14,7 +14,7 @@ use shared::{
     do_not_call,
     id::{AccountId, CallId},
     phone::Phone,
-    stream::{self, Briefing},
+    stream::{self, Briefing, NewStream, Unsettled},
     turn::{self, Role, Turn},
 };
 use sqlx::PgPool;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     carrier::StreamStart,
-    dialogue::{CallEvent, Speaker, TurnRecord},
+    dialogue::{CallEvent, CallTime, Speaker, TurnRecord, UnsettledWords},
 };
 
 /// How long a stream may outrun our own commit of its call.
@@ -67,22 +67,33 @@ impl Store {
     /// Finds the call a stream belongs to and takes it. `None`: nobody expects it.
     ///
     /// The carrier may open the stream before the answer to our dial request has been committed, so that "unknown" is asked
-    /// again for a while.
-    pub async fn take_stream(&self, start: &StreamStart) -> sqlx::Result<Option<Briefing>> {
+    /// again for a while; and a database that is away may be back before the human has hung up, so that it is asked until the
+    /// caller gives up waiting. `longest_call` is the maximum duration of all the call's streams together.
+    pub async fn take_stream(&self, start: &StreamStart, longest_call: Duration) -> Option<Briefing> {
         let began = Instant::now();
+        let mut failed = false;
         loop {
             let phones = if began.elapsed() >= ADOPT_AFTER { numbers(start) } else { Vec::new() };
-            if let Some(briefing) = self.take_now(start, &phones).await? {
-                return Ok(Some(briefing));
-            }
-            if began.elapsed() + LOOK_UP_EVERY > LOOK_UP_FOR {
-                return Ok(None);
+            match self.take_now(start, &phones, longest_call).await {
+                Ok(Some(briefing)) => return Some(briefing),
+                Ok(None) if began.elapsed() + LOOK_UP_EVERY > LOOK_UP_FOR => return None,
+                Ok(None) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut failed, true) {
+                        tracing::warn!(%error, "the call of a stream cannot be looked up yet");
+                    }
+                }
             }
             tokio::time::sleep(LOOK_UP_EVERY).await;
         }
     }
 
-    async fn take_now(&self, start: &StreamStart, phones: &[Phone]) -> sqlx::Result<Option<Briefing>> {
+    async fn take_now(
+        &self,
+        start: &StreamStart,
+        phones: &[Phone],
+        longest_call: Duration,
+    ) -> sqlx::Result<Option<Briefing>> {
         let mut tx = self.db.begin().await?;
         let mut expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, None).await?;
         for phone in phones {
@@ -92,14 +103,21 @@ impl Store {
             }
         }
         let Some(call_id) = expected else { return Ok(None) };
-        let briefing = stream::begin(&mut tx, call_id, &start.stream_sid, &self.instance, self.clock.now()).await?;
+        let stream = NewStream { stream_sid: &start.stream_sid, instance: &self.instance, longest_call };
+        let briefing = stream::begin(&mut tx, call_id, &stream, self.clock.now()).await?;
         tx.commit().await?;
         Ok(briefing)
     }
 
-    /// Stores turns; one that is stored already stays as it was.
-    pub async fn turns(&self, held: &Held, turns: &[Turn]) -> sqlx::Result<()> {
-        turn::insert_many(&self.db, held.account_id, held.call_id, turns).await
+    /// Stores a turn; one that is stored already stays as it was.
+    pub async fn turn(&self, held: &Held, turn: &Turn) -> sqlx::Result<()> {
+        let mut connection = self.db.acquire().await?;
+        turn::insert(&mut connection, held.account_id, held.call_id, turn).await
+    }
+
+    /// Keeps what the human has said since their last turn.
+    pub async fn unsettled(&self, held: &Held, words: Option<&Unsettled>) -> sqlx::Result<()> {
+        stream::note_unsettled(&self.db, held.call_id, &held.stream_sid, words).await
     }
 
     /// Stores the latest answer to a question.
@@ -161,12 +179,20 @@ fn instant(when: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(when.trim()).ok().map(|at| at.to_utc())
 }
 
+/// Words of no settled turn, as they are stored.
+pub fn unsettled(words: &UnsettledWords) -> Unsettled {
+    Unsettled { text: words.text.clone(), began_ms: ms(words.began), ended_ms: ms(words.ended) }
+}
+
+fn ms(at: CallTime) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A settled turn, as it is stored.
 pub fn turn(record: &TurnRecord, mut stages: Value) -> Turn {
     if let Some(map) = stages.as_object_mut() {
         map.retain(|_, value| !value.is_null());
     }
-    let ms = |at: crate::dialogue::CallTime| i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     Turn {
         seq: i32::try_from(record.seq).unwrap_or(i32::MAX),
         role: match record.speaker {

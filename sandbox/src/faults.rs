@@ -19,7 +19,7 @@
 //! | `accepted_5xx` | the call is placed, and the answer is a 5xx | HTTP status (502) |
 //! | `empty_body` | the call is placed, and the answer is 200 without a body | – |
 //! | `slow_reply` | the answer to the placement is delayed | milliseconds |
-//! | `drop_stream` | the stream breaks without `stop` or close frame | milliseconds after `start` |
+//! | `drop_stream` | the stream breaks without `stop` or close frame, and the flow goes on | milliseconds after `start` |
 //! | `stream_never_opens` | both handshakes of a stream fail (Passthru hears 3009) | – |
 //! | `bad_frames` | malformed JSON, odd-sized audio and an unknown event are sent to the media server | – |
 //! | `recording_never` | the recording is announced and answers 404 for ever | – |

@@ -131,6 +131,8 @@ pub struct CallDetail {
     pub ended_at: Option<DateTime<Utc>>,
     pub withdrawn_at: Option<DateTime<Utc>>,
     pub duration_seconds: Option<i32>,
+    /// How often the conversation was taken up again after its stream had ended.
+    pub resumptions: i32,
     /// What the agent noted while it spoke.
     pub answers: serde_json::Value,
     pub disposition: Option<String>,
@@ -154,6 +156,7 @@ pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CallId) -> sql
             c.carrier_call_id as call_sid, c.voice_agent_id as "voice_agent_id: VoiceAgentId", c.voice_agent_version,
             c.attempt, c.status as "status: CallStatus", c.answered_by, c.hangup_cause, c.failure_reason, c.guards,
             c.queued_at, c.dialing_at, c.ringing_at, c.answered_at, c.ended_at, c.withdrawn_at, c.duration_seconds,
+            coalesce(s.resumptions, 0) as "resumptions!",
             coalesce(v.answers, '{}') as "answers!", coalesce(v.disposition, v.live_disposition) as disposition,
             v.summary as "summary?", v.summary_status as "summary_status?", v.intent as "intent?",
             v.extracted as "extracted?", v.score as "score?", v.score_reasons as "score_reasons?",
@@ -161,6 +164,7 @@ pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CallId) -> sql
         from calls c
         left join leads l on l.id = c.lead_id
         left join conversations v on v.call_id = c.id
+        left join streams s on s.call_id = c.id
         where c.account_id = $1 and c.id = $2
         "#,
         account as AccountId,

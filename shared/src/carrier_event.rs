@@ -17,7 +17,7 @@ use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::call_event::{self, NewEvent};
 use crate::id::{CallEventId, CallId};
 
-pub use exotel::parse as parse_exotel;
+pub use exotel::{parse as parse_exotel, stream_report};
 
 /// Fields of one webhook that are kept; no carrier sends half as many.
 const MAX_FIELDS: usize = 200;
@@ -46,8 +46,10 @@ pub struct CarrierEvent {
     pub reference: Option<String>,
     /// `None` where it says nothing about how far the call is.
     pub status: Option<CallStatus>,
-    /// Talk time by the carrier's count.
+    /// Talk time of the call by the carrier's count.
     pub duration_seconds: Option<i32>,
+    /// Talk time of one of its streams.
+    pub stream_seconds: Option<i32>,
     /// `human` or `machine`.
     pub answered_by: Option<&'static str>,
     pub hangup_cause: Option<String>,
@@ -210,13 +212,20 @@ async fn adopt(db: &mut PgConnection, call: &Call, event: &CarrierEvent) -> sqlx
 /// Keeps what nobody has told before; also of a call that is over already. Why a conversation ended is for `media` to say, which
 /// may be about to: the carrier only saw who closed the stream.
 async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent) -> sqlx::Result<()> {
-    if event.duration_seconds.is_none() && event.answered_by.is_none() && event.hangup_cause.is_none() {
+    let new =
+        (event.duration_seconds, event.stream_seconds, event.answered_by.is_some() || event.hangup_cause.is_some());
+    if new == (None, None, false) {
         return Ok(());
     }
     sqlx::query!(
         r#"
         update calls
-        set duration_seconds = coalesce(duration_seconds, $2), answered_by = coalesce(answered_by, $3),
+        set duration_seconds = case
+                -- Streams of one call add up, until the carrier has counted the whole.
+                when $5::int is not null and call_status_rank(status) < 5 then coalesce(duration_seconds, 0) + $5
+                else coalesce(duration_seconds, $2, $5)
+            end,
+            answered_by = coalesce(answered_by, $3),
             hangup_cause = case
                 when exists (select from streams where call_id = $1) then hangup_cause
                 else coalesce(hangup_cause, $4)
@@ -228,6 +237,7 @@ async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent)
         event.duration_seconds,
         event.answered_by,
         event.hangup_cause,
+        event.stream_seconds,
     )
     .execute(db)
     .await?;

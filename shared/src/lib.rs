@@ -43,6 +43,7 @@ pub mod preflight;
 pub mod price_book;
 pub mod recording;
 pub mod report;
+pub mod resumption;
 pub mod retry_policy;
 pub mod settle;
 pub mod storage;

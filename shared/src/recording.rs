@@ -13,6 +13,8 @@ const READY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct PendingRecording {
     pub account_id: AccountId,
     pub source_url: String,
+    /// Its call is still up: what the carrier has is a part of it, or nothing.
+    pub is_growing: bool,
 }
 
 /// What the copy turned out to be.
@@ -48,6 +50,14 @@ pub async fn found(conn: &mut PgConnection, call: CallId, url: &str) -> sqlx::Re
     Ok(())
 }
 
+/// The call is over: a recording that was named while it was up is there soon. Pass a connection inside a transaction.
+pub async fn complete(conn: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
+    if pending(&mut *conn, call).await?.is_some() {
+        crate::jobs::nudge_in(conn, &FetchRecording { call_id: call }, READY_AFTER).await?;
+    }
+    Ok(())
+}
+
 /// An answered call of a campaign that records, whose recording nobody has named yet.
 pub async fn is_expected(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
@@ -68,7 +78,10 @@ pub async fn pending(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Opti
     sqlx::query_as!(
         PendingRecording,
         r#"
-        select account_id as "account_id: AccountId", source_url from recordings where call_id = $1 and status = 'pending'
+        select r.account_id as "account_id: AccountId", r.source_url,
+            c.status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred') as "is_growing!"
+        from recordings r join calls c on c.id = r.call_id
+        where r.call_id = $1 and r.status = 'pending'
         "#,
         call as CallId,
     )

@@ -17,7 +17,9 @@ use crate::id::{CallId, CampaignId, LeadId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
 use crate::jobs::reconcile_call::ReconcileCall;
 use crate::jobs::summarize_call::SummarizeCall;
+use crate::resumption;
 use crate::retry_policy::{Next, Outcome, RetryPolicy};
+use crate::turn;
 
 /// Who asked for a callback and named no time is called back so much later.
 const CALLBACK_WITHOUT_A_TIME: TimeDelta = TimeDelta::days(1);
@@ -317,23 +319,34 @@ async fn hold_in_call(conn: &mut PgConnection, call: &Call, now: DateTime<Utc>) 
     Ok(())
 }
 
-/// The carrier says that the call is over; a `media` process that died with its stream can no longer say so.
+/// The carrier says that the call is over; a `media` process that died with its stream can no longer say so, nor store what the
+/// human had just said. A stream that was broken off, and did not come back, is why the call ended.
 async fn end_stream(conn: &mut PgConnection, call: CallId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    turn::settle_unsettled(&mut *conn, call).await?;
     sqlx::query!(
         r#"
-        update streams set ended_at = $2, end_reason = coalesce(end_reason, 'call_over'), phase = 'ended'
-        where call_id = $1 and ended_at is null
+        with stream as (
+            update streams set ended_at = coalesce(ended_at, $2), end_reason = coalesce(end_reason, 'call_over'), phase = 'ended'
+            where call_id = $1
+            returning end_reason
+        )
+        update calls set hangup_cause = coalesce(hangup_cause, stream.end_reason)
+        from stream
+        where id = $1 and stream.end_reason = any($3)
         "#,
         call as CallId,
         now,
+        &[resumption::HANDED_OVER, resumption::STREAM_LOST].map(str::to_owned)[..],
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// An answered call that was to be recorded, and whose recording nobody has named yet: the carrier is asked a little later.
+/// A recording that was named during the call can be copied now. An answered call that was to be recorded, and whose recording
+/// nobody has named yet: the carrier is asked a little later.
 async fn ask_for_recording(conn: &mut PgConnection, call: &Call) -> sqlx::Result<()> {
+    crate::recording::complete(&mut *conn, call.id).await?;
     if crate::recording::is_expected(&mut *conn, call.id).await? {
         crate::jobs::nudge_in(conn, &ReconcileCall { call_id: call.id }, RECORDING_KNOWN_AFTER).await?;
     }

@@ -1,11 +1,14 @@
 //! The carrier's stream of an answered call, as the database sees it: who expects it, who holds it, how far it is.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::id::{AccountId, CallId, CampaignId, LeadId};
-use crate::turn::Turn;
+use crate::resumption;
+use crate::turn::{self, Turn};
 use crate::voice_agent::VoiceAgentSettings;
 
 /// The live call that a stream belongs to, by the carrier's own call id.
@@ -51,36 +54,77 @@ pub struct Briefing {
     pub settings: VoiceAgentSettings,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
     pub lead: serde_json::Map<String, serde_json::Value>,
-    /// Answers noted and turns heard before, when a stream comes back in the middle of its call.
+    /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
     pub answers: serde_json::Map<String, serde_json::Value>,
     pub turns: Vec<Turn>,
+    /// `None` for the call's first stream.
+    pub comeback: Option<Comeback>,
 }
 
-/// Takes the stream of a call: it is answered, and `instance` of `media` holds it. `None` if the call is over meanwhile.
+/// Words of the human that belong to no turn yet. Milliseconds since the conversation began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    pub text: String,
+    pub began_ms: i64,
+    pub ended_ms: i64,
+}
+
+/// How a conversation comes back whose earlier stream is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comeback {
+    /// Since the conversation began (wall clock).
+    pub elapsed: Duration,
+    /// Between two turns, by a process that left: the human need not have noticed.
+    pub handed_over: bool,
+    /// The agent was saying goodbye.
+    pub closing: bool,
+}
+
+/// A stream as it comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct NewStream<'a> {
+    pub stream_sid: &'a str,
+    /// The process of `media` that holds it.
+    pub instance: &'a str,
+    /// The call's maximum duration, all its streams together.
+    pub longest_call: Duration,
+}
+
+/// Takes the stream of a call: it is answered, and `stream.instance` holds it. `None` if the call or its conversation is over
+/// meanwhile. Pass a connection inside a transaction.
 pub async fn begin(
     db: &mut PgConnection,
     call_id: CallId,
-    stream_sid: &str,
-    instance: &str,
+    stream: &NewStream<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Briefing>> {
     let Some(call) = Call::get(&mut *db, call_id).await? else { return Ok(None) };
     if call.status.is_terminal() {
         return Ok(None);
     }
+    let Some(comeback) = take_over(&mut *db, call_id, stream.stream_sid).await? else { return Ok(None) };
     Call::apply_status(&mut *db, call_id, &StatusUpdate::new(CallStatus::InProgress, now)).await?;
     sqlx::query!(
         r#"
-        insert into streams (call_id, account_id, stream_sid, media_instance, started_at)
-        values ($1, $2, $3, $4, $5)
+        insert into streams (call_id, account_id, stream_sid, media_instance, started_at, ends_by)
+        values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
         on conflict (call_id) do update
-        set stream_sid = $3, media_instance = $4, heartbeat_at = now(), ended_at = null, end_reason = null
+        set stream_sid = $3, media_instance = $4, heartbeat_at = now(), ended_at = null, end_reason = null,
+            resumptions = streams.resumptions + case when streams.stream_sid = $3 then 0 else 1 end
         "#,
         call_id as CallId,
         call.account_id as AccountId,
-        stream_sid,
-        instance,
+        stream.stream_sid,
+        stream.instance,
         now,
+        stream.longest_call.as_secs_f64(),
+    )
+    .execute(&mut *db)
+    .await?;
+    // Whatever seemed to have ended it has not.
+    sqlx::query!(
+        "update calls set hangup_cause = null, updated_at = now() where id = $1 and hangup_cause is not null",
+        call_id as CallId
     )
     .execute(&mut *db)
     .await?;
@@ -123,8 +167,67 @@ pub async fn begin(
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
         lead,
         answers: object(known.answers),
-        turns: crate::turn::of_call(db, call_id).await?,
+        turns: turn::of_call(db, call_id).await?,
+        comeback,
     }))
+}
+
+/// The call's earlier stream, if there was one: its last words become a turn, and it can write no sign of life any more. The outer
+/// `None`: the agent had ended the conversation, and nobody speaks to the human again.
+async fn take_over(db: &mut PgConnection, call_id: CallId, stream_sid: &str) -> sqlx::Result<Option<Option<Comeback>>> {
+    let earlier = sqlx::query!(
+        r#"
+        select stream_sid, end_reason, phase = 'closing' as "closing!", resumptions,
+            extract(epoch from now() - began_at)::float8 as "elapsed_secs!"
+        from streams
+        where call_id = $1
+        for update
+        "#,
+        call_id as CallId,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(earlier) = earlier else { return Ok(Some(None)) };
+    let reason = earlier.end_reason.as_deref();
+    // A carrier that opens one more stream after `stop` has the human on the line.
+    if reason.is_some_and(|reason| !resumption::breaks_off(reason) && !matches!(reason, "human_hung_up" | "call_over"))
+    {
+        return Ok(None);
+    }
+    // The same stream again, whose first commit was not confirmed, is a comeback only if it was one then.
+    if earlier.stream_sid == stream_sid && earlier.resumptions == 0 {
+        return Ok(Some(None));
+    }
+    turn::settle_unsettled(&mut *db, call_id).await?;
+    Ok(Some(Some(Comeback {
+        elapsed: Duration::try_from_secs_f64(earlier.elapsed_secs).unwrap_or_default(),
+        handed_over: reason == Some(resumption::HANDED_OVER),
+        closing: earlier.closing,
+    })))
+}
+
+/// Keeps the human's words that are final and of no turn yet: should this process die, they are not lost. They replace the last
+/// ones; `None` takes those back.
+pub async fn note_unsettled(
+    db: impl PgExecutor<'_>,
+    call_id: CallId,
+    stream_sid: &str,
+    words: Option<&Unsettled>,
+) -> sqlx::Result<()> {
+    let json = words.map(|words| {
+        serde_json::json!({
+            "text": words.text.replace('\0', ""), "began_ms": words.began_ms, "ended_ms": words.ended_ms,
+        })
+    });
+    sqlx::query!(
+        "update streams set unsettled = $3 where call_id = $1 and stream_sid = $2 and ended_at is null",
+        call_id as CallId,
+        stream_sid,
+        json,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Says that the stream is alive and how far the conversation is. `false`: another process holds it now, or it has ended.
@@ -153,7 +256,8 @@ pub async fn heartbeat(
     Ok(done.rows_affected() == 1)
 }
 
-/// The stream is over. The call itself ends when its carrier says so, or when `sweep` asks.
+/// The stream is over. The call itself ends when its carrier says so, or when `sweep` asks. A reason that only breaks the
+/// conversation off is not why the call ended: `settle` makes it so if nothing follows.
 pub async fn end(
     db: impl PgExecutor<'_>,
     call_id: CallId,
@@ -164,17 +268,23 @@ pub async fn end(
     sqlx::query!(
         r#"
         with over as (
-            update streams set ended_at = $3, end_reason = $4, phase = 'ended'
-            where call_id = $1 and stream_sid = $2 and ended_at is null
+            update streams
+            set ended_at = $3, end_reason = $4,
+                -- Whoever takes it up must know that it was saying goodbye.
+                phase = case when $5 and phase = 'closing' then phase else 'ended' end
+            where call_id = $1 and stream_sid = $2
+                -- The carrier may have told us first that the call is over.
+                and (ended_at is null or end_reason = 'call_over')
             returning call_id
         )
         update calls set hangup_cause = coalesce(hangup_cause, $4), updated_at = now()
-        where id in (select call_id from over)
+        where not $5 and id in (select call_id from over)
         "#,
         call_id as CallId,
         stream_sid,
         now,
         reason,
+        resumption::breaks_off(reason),
     )
     .execute(db)
     .await?;

@@ -98,7 +98,8 @@ pub async fn overdue_reservations(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<C
 }
 
 /// Calls that the carrier must be asked about: silent past their lease while dialing or ringing; said to be in progress, with
-/// no living stream; or in progress for longer than any call may be.
+/// no living stream; or in progress for longer than any call may be. One whose flow was just sent back to the voice agent is about
+/// to have a stream again.
 pub async fn silent_calls(
     db: impl PgExecutor<'_>,
     stream_silence: Duration,
@@ -115,7 +116,7 @@ pub async fn silent_calls(
                     select from streams s
                     where s.call_id = c.id and s.ended_at is null
                         and s.heartbeat_at > now() - make_interval(secs => $1)
-                )
+                ) and coalesce(c.sent_back_at < now() - make_interval(secs => $1), true)
             )
         order by c.lease_until
         limit $3

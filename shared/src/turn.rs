@@ -1,6 +1,6 @@
 //! Turns: what was said in a call and heard, one side at a time.
 
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::id::{AccountId, CallId};
 
@@ -15,7 +15,7 @@ pub enum Role {
     Tool,
 }
 
-/// One side's say. Times are milliseconds since the stream began.
+/// One side's say. Times are milliseconds since the conversation began, with the call's first stream.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Turn {
     pub seq: i32,
@@ -30,40 +30,76 @@ pub struct Turn {
     pub stages: serde_json::Value,
 }
 
-/// Stores turns; one that is stored already (same `seq`) stays as it was, so a repeated batch is harmless.
-pub async fn insert_many(
-    db: impl PgExecutor<'_>,
-    account: AccountId,
-    call: CallId,
-    turns: &[Turn],
-) -> sqlx::Result<()> {
-    let seqs: Vec<i32> = turns.iter().map(|turn| turn.seq).collect();
-    let roles: Vec<String> = turns.iter().map(|turn| role_name(turn.role).to_owned()).collect();
-    // NUL cannot be stored in a text column, and a provider once sent one.
-    let texts: Vec<String> = turns.iter().map(|turn| turn.text.replace('\0', "")).collect();
-    let interrupted: Vec<bool> = turns.iter().map(|turn| turn.interrupted).collect();
-    let started: Vec<i64> = turns.iter().map(|turn| turn.started_ms).collect();
-    let ended: Vec<i64> = turns.iter().map(|turn| turn.ended_ms).collect();
-    let stages: Vec<serde_json::Value> = turns.iter().map(|turn| turn.stages.clone()).collect();
-    sqlx::query!(
+/// Stores a turn; one that is stored already (same side, same beginning) stays as it was, so a repeated write is harmless. Where
+/// its `seq` is taken by another turn, it goes behind the last: a stream that came back may have begun before the old one's last
+/// words arrived, and neither's may be lost.
+pub async fn insert(db: &mut PgConnection, account: AccountId, call: CallId, turn: &Turn) -> sqlx::Result<()> {
+    /// Two processes write at one call's turns for moments only.
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let stored = sqlx::query_scalar!(
+            r#"
+            with known as (
+                select 1 from turns where call_id = $2 and role = $4 and started_ms = $7
+            ), stored as (
+                insert into turns (account_id, call_id, seq, role, text, interrupted, started_ms, ended_ms, stages)
+                select $1, $2,
+                    case when exists (select from turns where call_id = $2 and seq = $3)
+                        then (select max(seq) + 1 from turns where call_id = $2) else $3 end,
+                    $4, $5, $6, $7, $8, $9
+                where not exists (select from known)
+                on conflict (call_id, seq) do nothing
+                returning 1
+            )
+            select exists (select from known) or exists (select from stored) as "stored!"
+            "#,
+            account as AccountId,
+            call as CallId,
+            turn.seq,
+            role_name(turn.role),
+            // NUL cannot be stored in a text column, and a provider once sent one.
+            turn.text.replace('\0', ""),
+            turn.interrupted,
+            turn.started_ms,
+            turn.ended_ms,
+            turn.stages,
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        if stored {
+            return Ok(());
+        }
+    }
+    Err(sqlx::Error::Protocol("a turn's place was taken again and again".into()))
+}
+
+/// Makes a turn of words that were final when their stream died and had not been answered: they are the human's last.
+pub async fn settle_unsettled(db: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
+    let words = sqlx::query!(
         r#"
-        insert into turns (account_id, call_id, seq, role, text, interrupted, started_ms, ended_ms, stages)
-        select $1, $2, t.* from unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::bigint[], $8::bigint[], $9::jsonb[]) t
-        on conflict (call_id, seq) do nothing
+        update streams s set unsettled = null
+        from (select account_id, unsettled from streams where call_id = $1 for update) before
+        where s.call_id = $1 and before.unsettled is not null
+        returning before.account_id as "account_id: AccountId", before.unsettled->>'text' as "text!",
+            (before.unsettled->>'began_ms')::bigint as "began_ms!", (before.unsettled->>'ended_ms')::bigint as "ended_ms!",
+            (select coalesce(max(seq) + 1, 0) from turns where call_id = $1) as "next_seq!"
         "#,
-        account as AccountId,
         call as CallId,
-        &seqs,
-        &roles,
-        &texts,
-        &interrupted,
-        &started,
-        &ended,
-        &stages,
     )
-    .execute(db)
+    .fetch_optional(&mut *db)
     .await?;
-    Ok(())
+    let Some(words) = words else { return Ok(()) };
+    // A turn that settled after them began with them, and is stored already.
+    let turn = Turn {
+        seq: words.next_seq,
+        role: Role::Callee,
+        text: words.text,
+        interrupted: false,
+        started_ms: words.began_ms,
+        ended_ms: words.ended_ms,
+        stages: serde_json::json!({}),
+    };
+    insert(db, words.account_id, call, &turn).await
 }
 
 const fn role_name(role: Role) -> &'static str {

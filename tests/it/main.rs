@@ -8,5 +8,6 @@ mod deploys;
 mod expendable_queue;
 mod faults;
 mod providers;
+mod resume;
 mod tidy;
 mod torture;

@@ -10,6 +10,7 @@ mod campaigns;
 mod harness;
 mod messages;
 mod outlook;
+mod passthru;
 mod surface;
 mod uploads;
 mod webhooks;

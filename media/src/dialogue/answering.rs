@@ -107,14 +107,21 @@ impl Dialogue {
         self.take_text(delta);
     }
 
+    fn speak_answer(&mut self, clause: String) {
+        self.failed_turns = 0;
+        if let Some(reply) = &mut self.reply {
+            reply.only_bridged = false;
+        }
+        self.speak(clause);
+    }
+
     /// Splits the text and speaks what is whole.
     fn take_text(&mut self, text: &str) {
         if let Some(reply) = &mut self.reply {
             reply.splitter.push(text);
         }
         while let Some(clause) = self.reply.as_mut().and_then(|reply| reply.splitter.next_clause()) {
-            self.failed_turns = 0;
-            self.speak(clause);
+            self.speak_answer(clause);
         }
     }
 
@@ -212,16 +219,15 @@ impl Dialogue {
         let Some(reply) = &mut self.reply else { return };
         reply.ask = None;
         if let Some(clause) = reply.splitter.finish(finish == LlmFinish::Length) {
-            self.failed_turns = 0;
-            self.speak(clause);
+            self.speak_answer(clause);
         }
         let Some(reply) = &self.reply else { return };
         let called = !reply.rounds[reply.round()].is_empty();
-        match (called, reply.speech.is_empty()) {
+        match (called, reply.says_something()) {
             (true, _) => self.after_calls(),
-            (false, false) => self.complete_reply(),
-            (false, true) if finish == LlmFinish::Refused => self.reply_failed(LlmFailure::Refused),
-            (false, true) => self.reply_failed(LlmFailure::Empty),
+            (false, true) => self.complete_reply(),
+            (false, false) if finish == LlmFinish::Refused => self.reply_failed(LlmFailure::Refused),
+            (false, false) => self.reply_failed(LlmFailure::Empty),
         }
     }
 
@@ -242,7 +248,7 @@ impl Dialogue {
         let only_notes = calls.iter().all(|call| tools::is_built_in(&call.name));
         let asked = reply.speech.sent(round).ends_with('?');
         let out_of_rounds = reply.rounds.len() > self.settings.limits.tool_rounds as usize;
-        if only_notes && asked || out_of_rounds && !reply.speech.is_empty() {
+        if only_notes && asked || out_of_rounds && reply.says_something() {
             return self.complete_reply();
         }
         if out_of_rounds {
@@ -293,18 +299,19 @@ impl Dialogue {
         let Some(reply) = &mut self.reply else { return };
         let retried = reply.retried;
         // Nothing more to say after what was said before the tools is no failure.
-        if failure == LlmFailure::Empty && !reply.speech.is_empty() {
+        if failure == LlmFailure::Empty && reply.says_something() {
             return self.complete_reply();
         }
         self.outputs.push_back(Output::Event(CallEvent::ReplyFailed { failure, retried }));
         if let Some(clause) = reply.splitter.finish(true) {
+            reply.only_bridged = false;
             self.speak(clause);
         }
         let Some(reply) = &mut self.reply else { return };
         if reply.wants_end.is_some() {
             return self.end_as_wanted();
         }
-        if !reply.speech.is_empty() {
+        if reply.says_something() {
             return self.complete_reply();
         }
         if !failure.worth_a_retry() {

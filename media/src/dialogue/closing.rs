@@ -31,7 +31,7 @@ impl Dialogue {
         let Some(reason) = reply.wants_end.take() else { return };
         reply.then_end = Some(reason);
         reply.protected = true;
-        let nothing_said = reply.speech.is_empty();
+        let nothing_said = !reply.says_something();
         for call in reply.rounds.iter().flatten() {
             self.ledger.answer(&call.id, ToolOutcome::Ok("the call ends after your words".to_owned()));
         }

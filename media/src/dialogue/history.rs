@@ -42,30 +42,65 @@ pub(crate) enum Entry {
     Agent { text: String, cut: bool, calls: Vec<ToolCall> },
 }
 
+/// How a conversation was broken off that now comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// The line went dead, and the human noticed.
+    Lost,
+    /// Another process gave it to us between two turns: there was a moment of silence.
+    HandedOver,
+    /// The agent was saying goodbye.
+    Goodbye,
+}
+
+/// A stored turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub speaker: Speaker,
+    pub text: String,
+    /// The agent was cut off behind it.
+    pub interrupted: bool,
+}
+
 /// The conversation so far.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     entries: Vec<Entry>,
     pub(crate) next_seq: u32,
     pub(crate) collected: BTreeMap<String, String>,
+    /// `None` for a conversation that begins.
+    pub(crate) gap: Option<Gap>,
 }
 
 impl History {
-    /// A conversation whose stream was lost: its stored turns, oldest first, the answers recorded so far, and the `seq`
+    /// A conversation whose stream has ended: its stored turns, oldest first, the answers recorded so far, and the `seq`
     /// of the next turn (one above the highest stored).
     pub fn resume(
-        turns: impl IntoIterator<Item = (Speaker, String)>,
+        turns: impl IntoIterator<Item = Said>,
         collected: BTreeMap<String, String>,
         next_seq: u32,
+        gap: Gap,
     ) -> Self {
         let entries = turns
             .into_iter()
-            .map(|(speaker, text)| match speaker {
+            .map(|Said { speaker, text, interrupted }| match speaker {
                 Speaker::Human => Entry::Human(text),
-                Speaker::Agent => Entry::Agent { text, cut: false, calls: Vec::new() },
+                Speaker::Agent => Entry::Agent { text, cut: interrupted, calls: Vec::new() },
             })
             .collect();
-        Self { entries, next_seq, collected }
+        Self { entries, next_seq, collected, gap: Some(gap) }
+    }
+
+    pub(crate) fn last(&self) -> Option<&Entry> {
+        self.entries.last()
+    }
+
+    /// Turns of the human, and of the agent.
+    pub(crate) fn turns(&self) -> (u32, u32) {
+        let human = self.entries.iter().filter(|entry| matches!(entry, Entry::Human(_))).count();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (count(human), count(self.entries.len() - human))
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {

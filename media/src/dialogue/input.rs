@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// Samples per millisecond of the one rate used inside the product: 8 kHz, mono, 16 bit.
 pub const SAMPLES_PER_MS: u64 = 8;
 
-/// Time since the carrier's stream began. The driver converts once; nothing in here reads a clock.
+/// Time since the conversation began, with the first stream of its call. The driver converts once; nothing in here reads a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallTime(Duration);
@@ -25,8 +25,8 @@ pub struct CallTime(Duration);
 impl CallTime {
     pub const ZERO: Self = Self(Duration::ZERO);
 
-    pub const fn new(since_stream_began: Duration) -> Self {
-        Self(since_stream_began)
+    pub const fn new(since_conversation_began: Duration) -> Self {
+        Self(since_conversation_began)
     }
 
     pub const fn from_millis(ms: u64) -> Self {

@@ -3,7 +3,7 @@
 use super::output::{CallEvent, Evidence, Output, Speaker, TurnRecord};
 use super::reply::{Draft, Kind};
 use super::settings::Opening;
-use super::utterance::{Utterance, without_taken};
+use super::utterance::{Utterance, push_words, without_taken};
 use super::{CallTime, Dialogue, HumanTurn, Latency, ms, phrases};
 use crate::playbook::prompt;
 
@@ -21,8 +21,8 @@ impl Dialogue {
         self.started = true;
         self.quiet_since = self.now;
         self.last_interaction = self.now;
-        if self.greeting_heard {
-            return self.bridge();
+        if let Some(gap) = self.history.gap {
+            return self.take_up(gap);
         }
         match self.settings.opening {
             Opening::SpeakAtOnce => self.greet(),
@@ -31,9 +31,15 @@ impl Dialogue {
     }
 
     pub(super) fn greet(&mut self) {
+        self.greet_behind("");
+    }
+
+    /// The greeting, behind other words.
+    pub(super) fn greet_behind(&mut self, before: &str) {
         self.opening = None;
         let template = self.settings.greeting.as_deref().unwrap_or(&self.settings.playbook.greeting);
-        let text = prompt::render(template, &self.settings.facts);
+        let mut text = before.to_owned();
+        push_words(&mut text, &prompt::render(template, &self.settings.facts));
         let protected = self.settings.barge_in.protect_greeting;
         self.say(&text, Kind::Greeting, None);
         if let Some(reply) = &mut self.reply {
@@ -263,6 +269,8 @@ impl Dialogue {
     /// The human's turn can no longer grow: history and storage get it.
     pub(super) fn settle_turn(&mut self) {
         let Some(turn) = self.turn.take() else { return };
+        // The turn holds them now.
+        self.unsettled = None;
         let text = turn.text();
         if !turn.keys.is_empty() {
             self.event(CallEvent::KeyPressed { digits: turn.keys });

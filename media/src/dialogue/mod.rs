@@ -5,7 +5,7 @@
 //!
 //! Where to read: [`input`] and [`output`] are the whole contract with the driver. `listening` follows the human until their
 //! turn ends, `answering` the model's answer, `speaking` its speech and playout, `barge_in` the two talking at once, `closing`
-//! the ways to the end; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
+//! the ways to the end, `resuming` how a broken conversation is taken up; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
 //!
 //! What holds always (and is tested with random orders of events in `properties`):
 //! - The phase is derived from what is there (a reply, an utterance, ...), never stored; each phase has a deadline.
@@ -27,6 +27,7 @@ mod properties;
 #[cfg(test)]
 mod rehearsal;
 mod reply;
+mod resuming;
 pub mod settings;
 mod speaking;
 mod speech;
@@ -42,15 +43,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use history::{History, Message, ToolCall};
+pub use history::{Gap, History, Message, Said, ToolCall};
 pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
-pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, ToolSpec, TurnRecord};
+pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, ToolSpec, TurnRecord, UnsettledWords};
 pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, Opening};
 pub use timers::Reason;
 
 use crate::playbook::{Lines, prompt};
 use endpointing::Endpointing;
-use reply::{Draft, Reply};
+use reply::{Draft, Kind, Reply};
 use tools::Ledger;
 use utterance::Utterance;
 
@@ -166,16 +167,19 @@ pub struct Dialogue {
     agent_turns: u32,
     barge_ins: u32,
     do_not_call: bool,
+    /// As last given out.
+    unsettled: Option<UnsettledWords>,
     last_interaction: CallTime,
 }
 
 impl Dialogue {
-    /// `resume`: the stored turns of a conversation whose stream was lost; it goes on with a short bridge, not the greeting.
+    /// `resume`: the stored turns of a conversation whose stream has ended; it is taken up where it was, see `resuming`.
     pub fn new(mut settings: DialogueSettings, resume: Option<History>) -> Self {
         for (key, value) in [("agent_name", &settings.playbook.agent_name), ("company", &settings.playbook.company)] {
             settings.facts.entry(key.to_owned()).or_insert_with(|| value.clone());
         }
         let history = resume.unwrap_or_default();
+        let (human_turns, agent_turns) = history.turns();
         let system_prompt = prompt::system_prompt(
             &settings.playbook,
             prompt::Situation {
@@ -214,10 +218,11 @@ impl Dialogue {
             drain_by: None,
             next_epoch: 0,
             next_ask: 0,
-            human_turns: 0,
-            agent_turns: 0,
+            human_turns,
+            agent_turns,
             barge_ins: 0,
             do_not_call: false,
+            unsettled: None,
             last_interaction: CallTime::ZERO,
             settings,
         }
@@ -237,6 +242,7 @@ impl Dialogue {
         }
         self.advance();
         self.fire_due();
+        self.note_unsettled();
     }
 
     /// The next thing to do, until `None`.
@@ -352,15 +358,47 @@ impl Dialogue {
         if self.reply.as_ref().is_some_and(Reply::is_finished) {
             self.finish_reply();
         }
-        if self.drain_by.is_some()
-            && !self.ended
-            && self.reply.is_none()
-            && self.utterance.is_none()
-            && self.turn.is_none()
-        {
+        if self.drain_by.is_some() && self.is_between_turns() {
             return self.end(EndReason::HandedOver, true);
         }
         self.consider_draft();
+    }
+
+    /// Nobody is in the middle of anything that another process could not take up: all that was said is settled, or is a turn of
+    /// the human's to which not a word of the answer has been heard.
+    fn is_between_turns(&self) -> bool {
+        let unanswered = |reply: &Reply| reply.kind == Kind::Answer && reply.speech.is_empty() && !reply.called_tools();
+        self.utterance.is_none()
+            && match &self.reply {
+                Some(reply) => unanswered(reply),
+                None => self.turn.is_none(),
+            }
+    }
+
+    /// The human's words are given out as soon as they are final, long before their turn settles.
+    fn note_unsettled(&mut self) {
+        if self.ended {
+            return;
+        }
+        let words = self.unsettled_words();
+        // Voice alone changes only when they ended.
+        if self.unsettled.as_ref().map(|words| &words.text) != words.as_ref().map(|words| &words.text) {
+            self.unsettled.clone_from(&words);
+            self.emit(Output::NoteUnsettled(words));
+        }
+    }
+
+    fn unsettled_words(&self) -> Option<UnsettledWords> {
+        let said = self.utterance.as_ref().filter(|utterance| utterance.has_final_words());
+        let mut words = UnsettledWords {
+            text: self.turn.as_ref().map(HumanTurn::text).unwrap_or_default(),
+            began: self.turn.as_ref().map(|turn| turn.began).or(said.map(|utterance| utterance.began))?,
+            ended: said.map(Utterance::ended).or(self.turn.as_ref().map(|turn| turn.ended))?,
+        };
+        if let Some(utterance) = said {
+            utterance::push_words(&mut words.text, &utterance.final_text());
+        }
+        Some(words)
     }
 
     fn emit(&mut self, output: Output) {

@@ -56,6 +56,9 @@ pub enum Output {
 
     /// A turn is settled: store it. `seq` rises by one per turn from where the resumed history ended.
     Record(TurnRecord),
+    /// The human's words that are final but belong to no settled turn yet, all of them: they replace the last ones, and `None`
+    /// takes those back. Once stored they survive this process.
+    NoteUnsettled(Option<UnsettledWords>),
     /// The model noted an answer. A later one for the same field replaces it.
     RecordAnswer { field: String, value: String, at: CallTime },
     /// For `call_events`.
@@ -92,7 +95,15 @@ pub struct TurnRecord {
     pub latency: Latency,
 }
 
-/// Instants of one reply, in the order in which they happen. All since the stream began.
+/// What the human has said for certain since their last settled turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnsettledWords {
+    pub text: String,
+    pub began: CallTime,
+    pub ended: CallTime,
+}
+
+/// Instants of one reply, in the order in which they happen. All since the conversation began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Latency {
     /// The human really stopped speaking.

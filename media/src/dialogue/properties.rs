@@ -126,7 +126,8 @@ impl World {
             description: String::new(),
             parameters: serde_json::json!({}),
         }];
-        let resume = resumed.then(|| History::resume([(Speaker::Human, "hello".to_owned())], BTreeMap::new(), 3));
+        let hello = Said { speaker: Speaker::Human, text: "hello".to_owned(), interrupted: false };
+        let resume = resumed.then(|| History::resume([hello], BTreeMap::new(), 3, Gap::Lost));
         Self {
             dialogue: Dialogue::new(settings, resume),
             now: 0,

@@ -75,9 +75,14 @@ impl Rehearsal {
     }
 
     pub(super) fn with(settings: DialogueSettings, resume: Option<History>) -> Self {
+        Self::from(0, settings, resume)
+    }
+
+    /// A call whose stream begins so long after its conversation.
+    pub(super) fn from(began: u64, settings: DialogueSettings, resume: Option<History>) -> Self {
         let mut call = Self {
             dialogue: Dialogue::new(settings, resume),
-            now: 0,
+            now: began,
             scheduled: BTreeMap::new(),
             next: 0,
             answers: VecDeque::new(),
@@ -87,7 +92,7 @@ impl Rehearsal {
             speech_works: true,
             playout: Playout::default(),
         };
-        call.at(0, Input::Started);
+        call.at(began, Input::Started);
         call
     }
 
@@ -248,7 +253,11 @@ impl Rehearsal {
                 let json = serde_json::to_value(&event).expect("events serialise");
                 self.tell("event", json["kind"].as_str().unwrap_or_default());
             }
-            Output::FlushSpeech { .. } | Output::CancelSpeech { .. } | Output::FinalizeStt | Output::Metric(_) => {}
+            Output::FlushSpeech { .. }
+            | Output::CancelSpeech { .. }
+            | Output::FinalizeStt
+            | Output::NoteUnsettled(_)
+            | Output::Metric(_) => {}
         }
     }
 

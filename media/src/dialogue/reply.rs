@@ -46,6 +46,8 @@ pub(crate) struct Reply {
     /// A note to the model for every request of this reply.
     pub(crate) note: Option<&'static str>,
     pub(crate) retried: bool,
+    /// All that was sent to speech so far is the bridge over a gap: the answer is still to come.
+    pub(crate) only_bridged: bool,
     /// Tool calls per answer of the model. The last one is the current round.
     pub(crate) rounds: Vec<Vec<ToolCall>>,
     pub(crate) awaits_tools: bool,
@@ -80,6 +82,7 @@ impl Reply {
             ask: None,
             note: None,
             retried: false,
+            only_bridged: false,
             rounds: vec![Vec::new()],
             awaits_tools: false,
             splitter: Splitter::default(),
@@ -99,6 +102,11 @@ impl Reply {
 
     pub(crate) fn round(&self) -> usize {
         self.rounds.len() - 1
+    }
+
+    /// Has anything been said that answers the human?
+    pub(crate) fn says_something(&self) -> bool {
+        !self.speech.is_empty() && !self.only_bridged
     }
 
     /// Where the playout is, interpolated between the pacer's reports.

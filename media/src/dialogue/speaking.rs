@@ -8,9 +8,6 @@ use super::{Cut, Dialogue, clauses};
 /// After a false alarm without a word, when the model had not finished.
 const CARRY_ON: &str =
     "The person made a sound but said nothing. Carry on from where you were cut off, without repeating yourself.";
-/// After a lost stream.
-const BACK_AGAIN: &str = "The line had dropped and is back; you have just apologised for that. Go on naturally: if the person's last \
-                          words were not answered yet, answer them, otherwise repeat your last question in other words.";
 
 impl Dialogue {
     /// Speaks a fixed text as a reply of its own.
@@ -57,17 +54,6 @@ impl Dialogue {
             return;
         }
         self.emit(Output::FlushSpeech { epoch });
-    }
-
-    pub(super) fn bridge(&mut self) {
-        self.event(CallEvent::Resumed);
-        let line = self.lines.bridge.clone();
-        let mut reply = self.new_reply(Kind::Answer);
-        reply.note = Some(BACK_AGAIN);
-        self.reply = Some(reply);
-        // Asked first: the apology is not part of what the model has to go on from.
-        self.ask();
-        self.speak_whole(&line);
     }
 
     pub(super) fn on_tts_audio(&mut self, clause: u32, samples: u32, alignment: &[CharAt]) {

@@ -4,6 +4,7 @@
 mod endings;
 mod failures;
 mod overlap;
+mod resuming;
 mod tools;
 mod turns;
 

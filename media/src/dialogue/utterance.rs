@@ -123,6 +123,18 @@ impl Utterance {
         text
     }
 
+    /// Has anything been understood for certain, in this utterance or in the turn it goes on from?
+    pub(crate) fn has_final_words(&self) -> bool {
+        !self.final_text().is_empty()
+    }
+
+    /// Everything but the provider's open segment.
+    pub(crate) fn final_text(&self) -> String {
+        let mut text = self.carried.clone();
+        push_words(&mut text, &self.finals);
+        with_keys(&text, &self.keys)
+    }
+
     pub(crate) fn key(&mut self, digit: char, now: CallTime) {
         /// Longer than any card or account number; somebody leans on the phone.
         const MOST_KEYS: usize = 32;

@@ -22,7 +22,7 @@ pub struct Lines {
     pub goodbye: String,
     /// `transfer_to_human` without words of its own.
     pub transfer: String,
-    /// After a lost stream came back; then the conversation goes on.
+    /// After a lost stream came back, before the conversation goes on. Says nothing of where it was.
     pub bridge: String,
 }
 
@@ -54,7 +54,7 @@ impl Lines {
             time_goodbye: "I am sorry, our time is up. Thank you for talking with me. Goodbye.".to_owned(),
             goodbye: "Thank you for your time. Goodbye.".to_owned(),
             transfer: "One moment please, I am connecting you.".to_owned(),
-            bridge: "Sorry, the line dropped for a moment. I am back.".to_owned(),
+            bridge: "Sorry, the line dropped for a moment.".to_owned(),
         }
     }
 
@@ -71,7 +71,7 @@ impl Lines {
             time_goodbye: "माफ़ कीजिए, हमारा समय पूरा हो गया है। बात करने के लिए धन्यवाद। नमस्ते।".to_owned(),
             goodbye: "आपके समय के लिए धन्यवाद। नमस्ते।".to_owned(),
             transfer: "एक क्षण, मैं आपको हमारे सलाहकार से जोड़ रही हूँ।".to_owned(),
-            bridge: "माफ़ कीजिए, एक पल के लिए लाइन कट गई थी। मैं वापस हूँ।".to_owned(),
+            bridge: "माफ़ कीजिए, एक पल के लिए लाइन कट गई थी।".to_owned(),
         }
     }
 }

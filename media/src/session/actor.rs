@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use shared::stream::Briefing;
+use shared::{resumption, stream::Briefing};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{briefing, reply_clock::ReplyClock};
 use crate::{
-    app::App,
+    app::{Admission, App},
     audio::vad::{Vad, VadEvent},
     carrier::{
         CarrierEvent, FrameError, StreamStart,
@@ -43,6 +43,8 @@ const OVERTIME: Duration = Duration::from_secs(5);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// How long the tasks of a call may take to say good-bye to their providers.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1_500);
+/// A socket is closed this long after the conversation's end at the latest, stored or not.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
 /// A hole in the carrier's media shorter than this is jitter.
 const HOLE: Duration = Duration::from_secs(2);
 
@@ -58,6 +60,8 @@ pub(super) struct Actor {
     pub(super) app: Arc<App>,
     pub(super) held: Held,
     pub(super) began: Instant,
+    /// How old the conversation was then.
+    elapsed: Duration,
     pub(super) dialogue: Dialogue,
     /// Inputs that came up while outputs were being performed.
     pub(super) inputs: VecDeque<Input>,
@@ -84,6 +88,8 @@ pub(super) struct Actor {
     stt_down: bool,
     last_media_at: Instant,
     taken_over: CancellationToken,
+    /// The goodbye has begun: whoever takes the call up must know.
+    closing: bool,
     inbox: Inbox,
 }
 
@@ -143,7 +149,11 @@ impl Actor {
         app.tasks.spawn(recording);
 
         let (llm_events, llm_inbox) = mpsc::channel(256);
-        tracing::info!(call_id = %held.call_id, resumed = !briefing.turns.is_empty(), "stream began");
+        if let Some(comeback) = briefing.comeback {
+            let gap = if comeback.handed_over { "handed_over" } else { "lost" };
+            metrics::counter!("streams_resumed_total", "gap" => gap).increment(1);
+        }
+        tracing::info!(call_id = %held.call_id, resumed = briefing.comeback.is_some(), "stream began");
         Self {
             dialogue: Dialogue::new(settings, briefing::history(&briefing)),
             llm_model: briefing.settings.llm_model.clone(),
@@ -153,6 +163,7 @@ impl Actor {
             app,
             held,
             began,
+            elapsed: briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed),
             inputs: VecDeque::new(),
             clock: ReplyClock::default(),
             stt,
@@ -174,6 +185,7 @@ impl Actor {
             stt_down: false,
             last_media_at: began,
             taken_over,
+            closing: false,
             inbox: Inbox { stt: stt_inbox, tts: tts_inbox, llm: llm_inbox, reports: report_inbox, pacer_end },
         }
     }
@@ -186,12 +198,12 @@ impl Actor {
 
     async fn converse(&mut self, carrier: &mut SplitStream<WebSocket>) {
         let app = Arc::clone(&self.app);
-        let hard_end = self.began + self.max_duration + OVERTIME;
+        let hard_end = self.instant(CallTime::new(self.max_duration + OVERTIME));
         let mut heartbeat = interval_at(Instant::now() + Duration::from_millis(500), HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told_to_leave = false;
         while self.ended.is_none() {
-            let deadline = self.dialogue.deadline().map(|(at, _)| self.began + at.as_duration());
+            let deadline = self.dialogue.deadline().map(|(at, _)| self.instant(at));
             let media_gone_at = self.last_media_at + MEDIA_GONE_AFTER;
             tokio::select! {
                 // Playout positions first: a barge-in cuts at the last one the dialogue knows.
@@ -214,7 +226,7 @@ impl Actor {
                 }
                 () = app.admission.leave_soon().cancelled(), if !told_to_leave => {
                     told_to_leave = true;
-                    let by = self.now() + self.app.config.drain_grace().min(Duration::from_secs(25)) / 5;
+                    let by = self.now() + Admission::asking(self.app.config.drain_grace());
                     self.give(Input::Drain { by });
                 }
                 () = app.admission.leave_now().cancelled() => self.cut(EndReason::HandedOver),
@@ -233,30 +245,38 @@ impl Actor {
         self.ended.get_or_insert(reason);
     }
 
-    /// Everything that belongs to the call ends here.
+    /// Everything that belongs to the call ends here. Its end is stored before its socket is closed, so that the carrier's next
+    /// question finds the answer; where that takes too long, a conversation that goes on elsewhere says so by breaking the socket.
     async fn leave(self, mut carrier: SplitStream<WebSocket>) {
         let reason = self.ended.unwrap_or(EndReason::StreamLost);
         let snapshot = self.dialogue.snapshot();
+        let phase = if self.closing && goes_on(reason) { Phase::Closing } else { Phase::Ended };
         self.recorder.put(Entry::Heartbeat {
-            phase: phase_name(Phase::Ended),
+            phase: phase_name(phase),
             stage: snapshot.stage,
             turns: snapshot.human_turns + snapshot.agent_turns,
         });
-        self.recorder.put(Entry::End { reason: reason_name(reason).to_owned(), at: self.app.store.now() });
-        metrics::counter!("calls_ended_total", "reason" => reason_name(reason)).increment(1);
+        let (reason_name, at, stored) = (reason_name(reason), self.app.store.now(), CancellationToken::new());
+        self.recorder.put(Entry::End { reason: reason_name.to_owned(), at, stored: stored.clone() });
+        metrics::counter!("calls_ended_total", "reason" => reason_name).increment(1);
         tracing::info!(
             call_id = %self.held.call_id,
-            reason = reason_name(reason),
+            reason = reason_name,
             seconds = self.began.elapsed().as_secs(),
             human_turns = snapshot.human_turns,
             agent_turns = snapshot.agent_turns,
             barge_ins = snapshot.barge_ins,
             "stream ended"
         );
+        let is_stored = timeout(STORED_WITHIN, stored.cancelled()).await.is_ok();
+        let breaks = goes_on(reason) && !is_stored;
         // Full: then it is closed by the drop of its queue below.
-        let _ = self.pacer.try_send(PacerCommand::Close);
+        let _ = self.pacer.try_send(if breaks { PacerCommand::Break } else { PacerCommand::Close });
         let Self { mut tasks, stt, tts, pacer, inbox, llm_events, .. } = self;
         drop((stt, tts, pacer, inbox, llm_events));
+        if breaks {
+            return tasks.shutdown().await;
+        }
         let leaving = async {
             while tasks.join_next().await.is_some() {}
             // The carrier answers our close; what it still sends is of no interest.
@@ -274,7 +294,12 @@ impl Actor {
     }
 
     pub(super) fn at(&self, instant: Instant) -> CallTime {
-        CallTime::new(instant.saturating_duration_since(self.began))
+        CallTime::new(self.elapsed + instant.saturating_duration_since(self.began))
+    }
+
+    /// The stream's beginning, for what lies before it.
+    fn instant(&self, at: CallTime) -> Instant {
+        self.began + at.as_duration().saturating_sub(self.elapsed)
     }
 
     /// Gives one input and performs all that comes of it.
@@ -286,6 +311,10 @@ impl Actor {
             while let Some(output) = self.dialogue.poll_output() {
                 self.perform(now, output);
             }
+        }
+        if !self.closing && self.dialogue.phase() == Phase::Closing {
+            self.closing = true;
+            self.heartbeat();
         }
     }
 
@@ -479,6 +508,11 @@ impl Actor {
     }
 }
 
+/// The conversation is broken off, not over.
+fn goes_on(reason: EndReason) -> bool {
+    resumption::breaks_off(reason_name(reason))
+}
+
 pub(super) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Opening => "opening",
@@ -502,7 +536,7 @@ pub(super) fn reason_name(reason: EndReason) -> &'static str {
         EndReason::SpeechUnavailable => "speech_unavailable",
         EndReason::TranscriptUnavailable => "transcript_unavailable",
         EndReason::HumanHungUp => "human_hung_up",
-        EndReason::StreamLost => "stream_lost",
-        EndReason::HandedOver => "handed_over",
+        EndReason::StreamLost => resumption::STREAM_LOST,
+        EndReason::HandedOver => resumption::HANDED_OVER,
     }
 }

@@ -7,13 +7,13 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use shared::{
     calling_window::ZoneSet,
-    stream::Briefing,
+    stream::{Briefing, Comeback},
     turn::{Role, Turn},
 };
 
 use crate::{
     config::Config,
-    dialogue::{DialogueSettings, Facts, History, Opening, Speaker},
+    dialogue::{DialogueSettings, Facts, Gap, History, Opening, Said, Speaker},
     playbook::Playbook,
     stt::deepgram,
     tts::elevenlabs::Voice,
@@ -96,20 +96,27 @@ fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {
     zones.map_or(HOME_ZONE, |zones| zones.likely(now))
 }
 
-/// The conversation so far, when a stream comes back in the middle of its call.
+/// The conversation so far, when it comes back in the middle of its call.
 pub(super) fn history(briefing: &Briefing) -> Option<History> {
-    let next_seq = briefing.turns.iter().map(|turn| turn.seq).max()?.saturating_add(1);
+    let comeback = briefing.comeback?;
+    let gap = match comeback {
+        Comeback { closing: true, .. } => Gap::Goodbye,
+        Comeback { handed_over: true, .. } => Gap::HandedOver,
+        Comeback { .. } => Gap::Lost,
+    };
+    let next_seq = briefing.turns.iter().map(|turn| turn.seq.saturating_add(1)).max().unwrap_or(0);
     let said = |turn: &Turn| {
         let speaker = match turn.role {
             Role::Agent => Speaker::Agent,
             Role::Callee => Speaker::Human,
             Role::Tool => return None,
         };
-        Some((speaker, turn.text.clone()))
+        Some(Said { speaker, text: turn.text.clone(), interrupted: turn.interrupted })
     };
     let collected: BTreeMap<String, String> =
         briefing.answers.iter().filter_map(|(field, value)| Some((field.clone(), text(value)?))).collect();
-    Some(History::resume(briefing.turns.iter().filter_map(said), collected, u32::try_from(next_seq).unwrap_or(0)))
+    let next_seq = u32::try_from(next_seq).unwrap_or(0);
+    Some(History::resume(briefing.turns.iter().filter_map(said), collected, next_seq, gap))
 }
 
 /// What the transcriber is told.

@@ -44,12 +44,15 @@ impl Actor {
             Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
             Output::FinalizeStt => self.finalize(),
             Output::Record(turn) => self.record(&turn),
+            Output::NoteUnsettled(words) => {
+                self.recorder.put(Entry::Unsettled(words.as_ref().map(store::unsettled)));
+            }
             Output::RecordAnswer { field, value, .. } => self.recorder.put(Entry::Answer { field, value }),
             Output::Event(event) => self.recorder.put(Entry::Event { event, at: self.app.store.now() }),
             Output::Metric(name) => metrics::counter!(format!("dialogue_{name}_total")).increment(1),
             Output::HangUp { reason } => {
+                // The socket is closed when the end is stored: the flow asks why as soon as it is.
                 tracing::debug!(call_id = %self.held.call_id, ?reason, at_ms = now.as_millis(), "hanging up");
-                self.order(PacerCommand::Close);
             }
             Output::Ended { reason } => self.ended = Some(reason),
         }

@@ -282,7 +282,10 @@ impl State {
         if too_many {
             pending.truncate(1);
         }
-        if !self.heard_something && self.human_turns > 0 {
+        // A note at the end asks for more words of the caller's own: the line had dropped, or somebody coughed.
+        let goes_on = conversation.messages.len() > 1
+            && conversation.messages.last().is_some_and(|message| message.role == Role::System);
+        if !self.heard_something && self.human_turns > 0 && !goes_on {
             // Called again after tool results, or after its own words.
             return if pending.is_empty() { self.after_tools() } else { Reply { text: String::new(), calls: pending } };
         }

@@ -234,3 +234,17 @@ fn the_same_request_has_the_same_answer_and_a_forced_tool_is_called() {
     call.conversation.choice = Choice::None;
     assert!(reply(&call.conversation).calls.is_empty());
 }
+
+#[test]
+fn a_caller_who_is_told_to_go_on_repeats_the_question_that_was_cut_off() {
+    let message = |role, text: &str| Message { role, text: text.into(), calls: vec![] };
+    let mut conversation = Rehearsal::new("You are Asha.", tools()).conversation;
+    conversation.messages.extend([
+        message(Role::Assistant, "Hello, is this a good time to talk?"),
+        message(Role::User, "Yes, go ahead."),
+        message(Role::Assistant, "Thank you. Are you looking for a home to live in, or —"),
+        message(Role::System, "The line had dropped and is back."),
+    ]);
+    let text = reply(&conversation).text;
+    assert!(text.contains("to live in") && text.ends_with('?'), "{text}");
+}

@@ -16,6 +16,8 @@ const STATEMENT_EXTRA_MS: u64 = 500;
 const OPEN_CLAUSE_EXTRA_MS: u64 = 900;
 /// Silence from the agent before the callee asks whether anybody is there.
 const NUDGE_AFTER_MS: u64 = 9_000;
+/// In the middle of the agent's sentence it takes so much less to be sure that something is wrong.
+const HELLO_AFTER_MS: u64 = 3_500;
 /// Unanswered nudges before the callee hangs up.
 const MAX_NUDGES: u32 = 2;
 const NUDGE: &str = "Hello? Are you there?";
@@ -33,6 +35,8 @@ pub enum Input {
     AgentBegan { at: u64 },
     /// The agent's utterance was over at `at`; `text` holds the words that were really heard.
     AgentEnded { at: u64, text: String },
+    /// The line went dead while the agent spoke; `text` holds the words that were heard until then.
+    AgentCutOff { at: u64, text: String },
     /// The callee's own sound has been sent to its end.
     Spoke,
     /// Only time went by.
@@ -83,6 +87,8 @@ struct Agent {
     heard: String,
     /// How long after `ended_at` the callee takes the turn for over.
     pause_ms: u64,
+    /// The line went dead in the middle of what was heard last: that is no turn.
+    cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -156,17 +162,16 @@ impl Callee {
         match input {
             Input::AgentBegan { at } => {
                 self.agent.speaking = true;
+                self.agent.cut_off = false;
                 self.agent.began_at.get_or_insert(at);
             }
             Input::AgentEnded { at, text } => {
-                self.agent.speaking = false;
-                self.agent.ended_at = at;
-                self.agent.began_at.get_or_insert(at);
+                self.agent.ends(at, &text);
                 self.agent.pause_ms = self.reactions.next() + extra_pause(&text);
-                if !self.agent.heard.is_empty() {
-                    self.agent.heard.push(' ');
-                }
-                self.agent.heard.push_str(&text);
+            }
+            Input::AgentCutOff { at, text } => {
+                self.agent.ends(at, &text);
+                self.agent.cut_off = true;
             }
             Input::Spoke => self.spoke(),
             Input::Tick => {}
@@ -294,7 +299,11 @@ impl Callee {
         let Doing::Conversing { nudges, quiet_since, .. } = &mut self.doing else { return None };
         // Only real silence counts: neither the agent's speech nor the pause after it.
         let quiet = self.now.saturating_sub((*quiet_since).max(self.agent.ended_at));
-        if self.agent.began_at.is_some() || quiet < NUDGE_AFTER_MS {
+        let (waiting, patience) = match self.agent.cut_off {
+            true => (false, HELLO_AFTER_MS),
+            false => (self.agent.began_at.is_some(), NUDGE_AFTER_MS),
+        };
+        if waiting || quiet < patience {
             return None;
         }
         if *nudges == MAX_NUDGES {
@@ -338,8 +347,20 @@ impl Callee {
     }
 }
 
+impl Agent {
+    fn ends(&mut self, at: u64, text: &str) {
+        self.speaking = false;
+        self.ended_at = at;
+        self.began_at.get_or_insert(at);
+        if !self.heard.is_empty() {
+            self.heard.push(' ');
+        }
+        self.heard.push_str(text);
+    }
+}
+
 fn turn_is_over(agent: &Agent, now: u64) -> bool {
-    agent.began_at.is_some() && !agent.speaking && now >= agent.ended_at + agent.pause_ms
+    agent.began_at.is_some() && !agent.cut_off && !agent.speaking && now >= agent.ended_at + agent.pause_ms
 }
 
 fn extra_pause(text: &str) -> u64 {
@@ -405,6 +426,34 @@ mod tests {
         assert!(at(&mut callee, 3_000, Input::Tick).is_empty());
         at(&mut callee, 3_500, ended(3_500, "what is your budget?"));
         assert_eq!(at(&mut callee, 3_900, Input::Tick), say("Ninety lakh."));
+    }
+
+    fn cut_off(at: u64, text: &str) -> Input {
+        Input::AgentCutOff { at, text: text.into() }
+    }
+
+    #[test]
+    fn a_line_that_goes_dead_in_mid_sentence_gets_a_hello_and_no_answer() {
+        let mut callee = callee(vec![converse()]);
+        at(&mut callee, 0, began(0));
+        assert!(at(&mut callee, 1_000, cut_off(1_000, "What is your budget")).is_empty());
+        assert!(at(&mut callee, 4_400, Input::Tick).is_empty());
+        assert_eq!(at(&mut callee, 4_500, Input::Tick), say(NUDGE));
+        assert!(at(&mut callee, 5_500, Input::Spoke).is_empty());
+        assert!(at(&mut callee, 6_000, began(6_000)).is_empty());
+        assert!(at(&mut callee, 8_000, ended(8_000, "Sorry, the line dropped. What is your budget?")).is_empty());
+        assert_eq!(at(&mut callee, 8_400, Input::Tick), say("Ninety lakh."));
+    }
+
+    #[test]
+    fn a_line_that_is_back_at_once_is_answered_as_if_nothing_had_been() {
+        let mut callee = callee(vec![Step::WaitForAgent { turns: 1, max_ms: 20_000 }, converse()]);
+        at(&mut callee, 0, began(0));
+        at(&mut callee, 1_000, cut_off(1_000, "Hello, this is"));
+        assert!(at(&mut callee, 2_500, began(2_500)).is_empty());
+        assert!(at(&mut callee, 4_000, ended(4_000, "Is it a good time?")).is_empty());
+        at(&mut callee, 4_400, Input::Tick);
+        assert!(matches!(callee.doing, Doing::Conversing { .. }), "{:?}", callee.doing);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub async fn passthru(world: &Arc<World>, call: &Arc<Call>, flow: &Flow, stream:
         let (world, call) = (world.clone(), call.clone());
         let tasks = world.exotel.tasks.clone();
         tasks.spawn(async move { ask_passthru(&world, &call, url).await });
-        return Some(flow.on_200);
+        return Some(flow.on_302);
     }
     match ask_passthru(world, call, url).await? {
         StatusCode::OK => Some(flow.on_200),

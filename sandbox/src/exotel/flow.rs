@@ -14,14 +14,15 @@ pub struct Flow {
     /// Asked after each voicebot round; without it the call ends there.
     #[serde(default)]
     pub passthru_url: Option<String>,
-    /// An asynchronous Passthru is told, not asked: the flow goes on as after a 200.
+    /// An asynchronous Passthru is told, not asked: the flow goes on as after a 302.
     #[serde(default)]
     pub passthru_async: bool,
     #[serde(default)]
     pub passthru_style: PassthruStyle,
-    #[serde(default = "hang_up")]
+    /// By default the product is asked whether its bot goes on: 200 is yes.
+    #[serde(default = "voicebot")]
     pub on_200: Next,
-    #[serde(default = "connect")]
+    #[serde(default = "hang_up")]
     pub on_302: Next,
     /// The Connect applet's dynamic URL.
     #[serde(default)]
@@ -35,8 +36,8 @@ fn hang_up() -> Next {
     Next::Hangup
 }
 
-fn connect() -> Next {
-    Next::Connect
+fn voicebot() -> Next {
+    Next::Voicebot
 }
 
 /// The applet behind one branch of a Passthru.
@@ -71,8 +72,8 @@ impl Flow {
             passthru_url: settings.passthru_url.clone(),
             passthru_async: false,
             passthru_style: PassthruStyle::default(),
-            on_200: Next::Hangup,
-            on_302: Next::Connect,
+            on_200: Next::Voicebot,
+            on_302: if settings.connect_url.is_some() { Next::Connect } else { Next::Hangup },
             connect_url: settings.connect_url.clone(),
             record: false,
         })
@@ -151,7 +152,8 @@ mod tests {
     fn a_flow_reaches_only_this_machine() {
         let flow = |bot: &str| -> Flow { serde_json::from_value(json!({"voicebot_url": bot})).unwrap() };
         assert_eq!(flow("ws://127.0.0.1:9/media").problem(), None);
-        assert_eq!(flow("http://localhost:9/bot").on_302, Next::Connect);
+        assert_eq!(flow("http://localhost:9/bot").on_200, Next::Voicebot);
+        assert_eq!(flow("http://localhost:9/bot").on_302, Next::Hangup);
         assert!(flow("wss://bot.example/media").problem().is_some());
         assert!(flow("ftp://127.0.0.1/x").problem().is_some());
     }

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     callee::{Act, Callee, Input, Mouth, engine::Reactions, listener::HeardSpeech},
@@ -25,6 +25,9 @@ pub enum LineAct {
     Press(char),
     HangUp,
 }
+
+/// The callee decides this often while no stream is up.
+const SILENCE_CHUNK_MS: u64 = 100;
 
 struct Saying {
     utterance: Arc<Utterance>,
@@ -137,6 +140,51 @@ impl Leg {
         };
         self.world.log.record("callee", "said", json!({"sid": self.call.sid, "line": line}));
         self.call.truth().said.push(line);
+    }
+
+    /// The agent's stream is over; `last` was still being heard. The callee does not decide now, there is nobody to tell.
+    pub fn line_went_dead(&mut self, now_ms: u64, inputs: Vec<Input>, last: &[HeardSpeech]) {
+        for input in inputs {
+            self.callee.handle(now_ms, input);
+        }
+        for HeardSpeech { ended_ms, text, full_text, .. } in last {
+            let (at, whole, text) = (*ended_ms, text == full_text, text.clone());
+            let input = if whole { Input::AgentEnded { at, text } } else { Input::AgentCutOff { at, text } };
+            self.callee.handle(now_ms, input);
+        }
+    }
+
+    /// Nobody is at the other end while `work` is done: the callee hears silence, and does what people do then. `None` if they
+    /// have hung up before it was done.
+    pub async fn alone<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        let mut chunk = vec![0; (SILENCE_CHUNK_MS * SAMPLES_PER_MS) as usize];
+        let mut chunk_began_ms = self.ms(Instant::now());
+        loop {
+            let chunk_ends = self.answered + Duration::from_millis(chunk_began_ms + SILENCE_CHUNK_MS);
+            tokio::select! {
+                done = &mut work => return Some(done),
+                () = sleep_until(chunk_ends) => {}
+            }
+            let ended = self.fill(&mut chunk, chunk_began_ms);
+            self.record(&chunk, &[]);
+            chunk_began_ms += SILENCE_CHUNK_MS;
+            // A key that is pressed now reaches nobody.
+            let acts = self.decide(chunk_began_ms, ended.then_some(Input::Spoke));
+            if acts.contains(&LineAct::HangUp) {
+                return None;
+            }
+        }
+    }
+
+    /// Writes what was said and heard into the recording, if there is one.
+    pub fn record(&mut self, said: &[i16], heard: &[i16]) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.write(said, heard)
+        {
+            tracing::warn!(%error, "the recording breaks off");
+            self.recorder = None;
+        }
     }
 
     fn say(&mut self, now_ms: u64, text: &str) {

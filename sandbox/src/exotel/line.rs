@@ -11,7 +11,7 @@ use url::Url;
 use crate::{
     callee::{Callee, Pickup},
     exotel::{
-        applets,
+        StreamPlace, applets,
         bot_url::BotUrl,
         call::{Call, Mode, Recording, Status, StreamTruth},
         callbacks::{self, Event},
@@ -114,6 +114,8 @@ async fn answered(
         (Mode::Flow { .. }, Some(flow)) => Box::pin(run_flow(world, call, &mut leg, &flow)).await,
         (Mode::Flow { .. }, None) => "flow_unconfigured",
     };
+    let now_ms = leg.ms(Instant::now());
+    leg.stop_saying(now_ms);
     match leg.recorder.take().filter(|recorder| recorder.ms() > 0) {
         Some(recorder) => keep_recording(world, call, recorder),
         None => call.truth().recording = Recording::None,
@@ -124,61 +126,95 @@ async fn answered(
 /// Mode C: the stream is the call.
 async fn run_direct(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, url: &str) -> &'static str {
     let Ok(url) = Url::parse(url) else { return "flow_failed" };
-    let (end, truth) = Box::pin(round(world, call, leg, BotUrl::take_apart(url, true))).await;
+    let Some(opened) = leg.alone(open(world, call, BotUrl::take_apart(url, true))).await else {
+        return "callee_hung_up";
+    };
+    let (truth, cause) = match opened {
+        Ok(stream) => {
+            let (end, truth) = Box::pin(stream.hold(world, call, leg)).await;
+            (truth, cause(&end))
+        }
+        Err(truth) => (truth, "stream_failed"),
+    };
     call.truth().streams.push(truth);
-    end.map_or("stream_failed", |end| cause(&end))
+    cause
 }
 
 /// Mode B: voicebot, Passthru, and where it leads.
 async fn run_flow(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, flow: &Flow) -> &'static str {
     for _ in 0..MAX_ROUNDS {
-        let bot = applets::bot_url(world, call, flow).await;
-        let (end, truth) = match bot {
-            Ok(url) => Box::pin(round(world, call, leg, BotUrl::take_apart(url, false))).await,
-            Err(error) => (None, failed_stream(error)),
+        // While no stream is up the callee is alone with the silence, and may hang up.
+        let opened = leg.alone(async {
+            match applets::bot_url(world, call, flow).await {
+                Ok(url) => open(world, call, BotUrl::take_apart(url, false)).await,
+                Err(error) => Err(failed_stream(error)),
+            }
+        });
+        let (end, truth) = match opened.await {
+            None => return "callee_hung_up",
+            Some(Ok(stream)) => {
+                let (end, truth) = Box::pin(stream.hold(world, call, leg)).await;
+                (Some(end), truth)
+            }
+            Some(Err(truth)) => (None, truth),
         };
         call.truth().streams.push(truth.clone());
         if end == Some(End::ShuttingDown) {
             return "shut_down";
         }
-        // Passthru hears of every stream, even when the callee is gone; its answer then means nothing.
-        let next = if flow.passthru_url.is_some() {
-            applets::passthru(world, call, flow, Some(&truth)).await
-        } else {
-            Some(Next::Hangup)
-        };
-        let over = match &end {
+        let gone = match &end {
             _ if leg.has_hung_up() => Some("callee_hung_up"),
+            Some(End::CalleeHungUp) => Some("callee_hung_up"),
             Some(End::TimeLimit) => Some("time_limit"),
             Some(End::Dropped) => Some("stream_dropped"),
             _ => None,
         };
-        if let Some(cause) = over {
-            return cause;
-        }
+        // Passthru hears of every stream, even when the callee is gone; its answer then means nothing.
+        let asked = async {
+            match flow.passthru_url {
+                Some(_) => applets::passthru(world, call, flow, Some(&truth)).await,
+                None => Some(Next::Hangup),
+            }
+        };
+        let next = match gone {
+            Some(cause) => {
+                asked.await;
+                return cause;
+            }
+            None => leg.alone(asked).await,
+        };
         match next {
-            Some(Next::Voicebot) => {}
-            Some(Next::Connect) => return transfer(world, call, leg, flow).await,
-            Some(Next::Hangup) => return end.map_or("stream_failed", |end| cause(&end)),
-            None => return "flow_stalled",
+            None => return "callee_hung_up",
+            Some(Some(Next::Voicebot)) => {}
+            Some(Some(Next::Connect)) => return transfer(world, call, leg, flow).await,
+            Some(Some(Next::Hangup)) => return end.map_or("stream_failed", |end| cause(&end)),
+            Some(None) => return "flow_stalled",
         }
     }
     "flow_endless"
 }
 
-/// One stream. `None` if it never opened.
-async fn round(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, bot: BotUrl) -> (Option<End>, StreamTruth) {
-    let Some(_place) = world.exotel.take_stream(world.settings.max_streams) else {
-        world.log.record("exotel", "stream.throttled", json!({"sid": call.sid}));
-        return (None, failed_stream("Streaming_call_throttled".into()));
-    };
-    match handshake::open(world, call, &bot).await {
-        Ok(socket) => {
-            let (end, truth) = Box::pin(Session::run(world, call, leg, socket, &bot)).await;
-            (Some(end), truth)
-        }
-        Err(error) => (None, failed_stream(error)),
+/// A stream that is open and belongs to nobody yet.
+struct Opened<'a> {
+    socket: handshake::Socket,
+    bot: BotUrl,
+    _place: StreamPlace<'a>,
+}
+
+impl Opened<'_> {
+    async fn hold(self, world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg) -> (End, StreamTruth) {
+        Session::run(world, call, leg, self.socket, &self.bot).await
     }
+}
+
+/// Reaches the bot; the error is the account of a stream that never opened.
+async fn open<'a>(world: &'a World, call: &Call, bot: BotUrl) -> Result<Opened<'a>, StreamTruth> {
+    let Some(place) = world.exotel.take_stream(world.settings.max_streams) else {
+        world.log.record("exotel", "stream.throttled", json!({"sid": call.sid}));
+        return Err(failed_stream("Streaming_call_throttled".into()));
+    };
+    let socket = handshake::open(world, call, &bot).await.map_err(failed_stream)?;
+    Ok(Opened { socket, bot, _place: place })
 }
 
 fn failed_stream(error: String) -> StreamTruth {
@@ -191,7 +227,7 @@ fn cause(end: &End) -> &'static str {
         End::Bot { clean: false } => "stream_broke",
         End::CalleeHungUp => "callee_hung_up",
         End::TimeLimit => "time_limit",
-        End::Dropped => "stream_dropped",
+        End::Dropped | End::Lost => "stream_dropped",
         End::ShuttingDown => "shut_down",
     }
 }

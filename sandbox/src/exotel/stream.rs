@@ -47,8 +47,10 @@ pub enum End {
     },
     CalleeHungUp,
     TimeLimit,
-    /// The carrier gave up: a fault, or a burst beyond what it holds.
+    /// The carrier gave the call up: a burst beyond what it holds.
     Dropped,
+    /// The socket broke on the carrier's side (a fault); the call is up.
+    Lost,
     /// The sandbox is stopping.
     ShuttingDown,
 }
@@ -73,6 +75,7 @@ pub struct Session<'a> {
     played: Vec<i16>,
     chunk: Vec<i16>,
     drop_at: Option<Instant>,
+    lose_at: Option<Instant>,
     /// The callee finishes speaking then (call time) and nobody has answered yet.
     unanswered_since: Option<u64>,
     /// The callee began to speak over the agent then (call time).
@@ -114,6 +117,7 @@ impl<'a> Session<'a> {
             played: Vec::with_capacity(1_024),
             chunk: vec![0; (chunk_ms * SAMPLES_PER_MS) as usize],
             drop_at: None,
+            lose_at: None,
             unanswered_since: None,
             barged_at: None,
         };
@@ -135,7 +139,7 @@ impl<'a> Session<'a> {
             self.send_bad_frames().await?;
         }
         if let Some(value) = self.world.faults.take("drop_stream", &key) {
-            self.drop_at = Some(self.started + Duration::from_millis(value.as_u64().unwrap_or(3_000)));
+            self.lose_at = Some(self.started + Duration::from_millis(value.as_u64().unwrap_or(3_000)));
         }
         let deadline = self.leg.deadline.min(self.started + MAX_SESSION);
         let closing = self.world.exotel.closing.clone();
@@ -162,6 +166,9 @@ impl<'a> Session<'a> {
                     if self.drop_at.is_some_and(|at| now >= at) {
                         return Ok(End::Dropped);
                     }
+                    if self.lose_at.is_some_and(|at| now >= at) {
+                        return Ok(End::Lost);
+                    }
                     if now >= deadline {
                         self.say_stop().await?;
                         return Ok(End::TimeLimit);
@@ -182,7 +189,7 @@ impl<'a> Session<'a> {
             let at = self.playback.position() + ahead as u64;
             self.started + Duration::from_micros(at * 1_000 / SAMPLES_PER_MS)
         });
-        [Some(tick), mark, self.drop_at, Some(deadline)].into_iter().flatten().min().unwrap_or(tick)
+        [Some(tick), mark, self.drop_at, self.lose_at, Some(deadline)].into_iter().flatten().min().unwrap_or(tick)
     }
 
     /// Plays what real time says should have been played by now, and echoes the marks passed.
@@ -280,12 +287,7 @@ impl<'a> Session<'a> {
         let mut chunk = std::mem::take(&mut self.chunk);
         let ended = self.leg.fill(&mut chunk, call_ms);
         let mut played = std::mem::take(&mut self.played);
-        if let Some(recorder) = &mut self.leg.recorder
-            && let Err(error) = recorder.write(&chunk, &played)
-        {
-            tracing::warn!(%error, "the recording breaks off");
-            self.leg.recorder = None;
-        }
+        self.leg.record(&chunk, &played);
         let media = self.writer.media(stream_ms, &frames::to_rate(&chunk, self.sample_rate));
         self.chunk = chunk;
         self.send(media).await?;
@@ -394,17 +396,17 @@ impl<'a> Session<'a> {
 
     fn finish(mut self, end: End) -> (End, StreamTruth) {
         let (inputs, speech) = self.listener.hear(&self.played);
-        drop(inputs);
         self.leg.note_heard(speech);
-        self.leg.note_heard(self.listener.finish());
+        let last = self.listener.finish();
         let now_ms = self.leg.ms(Instant::now());
-        self.leg.stop_saying(now_ms);
+        self.leg.line_went_dead(now_ms, inputs, &last);
+        self.leg.note_heard(last);
         let (status, disconnected_by) = match end {
             End::Bot { clean: true } => ("completed", "bot"),
             End::Bot { clean: false } => ("failed", "bot"),
             End::CalleeHungUp => ("cancelled", "user"),
             End::TimeLimit | End::ShuttingDown => ("completed", "NA"),
-            End::Dropped => ("failed", "NA"),
+            End::Dropped | End::Lost => ("failed", "NA"),
         };
         if !matches!(end, End::Bot { clean: true } | End::CalleeHungUp | End::TimeLimit) {
             self.truth.error = Some("1006 abnormal closure".into());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{CarrierEvent, Source, Webhook, flatten};
 use crate::call::CallStatus;
+use crate::resumption::{StreamEnd, StreamReport};
 
 /// A cause or reason is a word or two; a carrier's page of HTML is not one.
 const MAX_REASON_CHARS: usize = 200;
@@ -41,11 +42,37 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
             if !text("Direction").is_some_and(|direction| direction.eq_ignore_ascii_case("incoming")) {
                 event.status = Some(CallStatus::InProgress);
             }
-            event.duration_seconds = longest(&[text("Stream[Duration]")]);
+            event.stream_seconds = longest(&[text("Stream[Duration]")]);
             event.hangup_cause = stream_end(text("Stream[Status]"), text("Stream[DisconnectedBy]"));
         }
     }
     event
+}
+
+/// What a Passthru request says of the stream before it.
+#[must_use]
+pub fn stream_report(webhook: &Webhook) -> StreamReport {
+    let fields = with_stream_unfolded(&webhook.fields);
+    let word =
+        |name: &str| fields.get(name).map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty());
+    let stream_sid = fields.get("Stream[StreamSID]").map(|sid| sid.trim().to_owned()).filter(|sid| !sid.is_empty());
+    let (status, by) = (word("Stream[Status]"), word("Stream[DisconnectedBy]"));
+    let left = matches!(by.as_deref(), Some("user" | "caller"))
+        || matches!(status.as_deref(), Some("cancelled" | "canceled"))
+        || word("CallType").as_deref() == Some("client-hangup");
+    let end = match status.as_deref() {
+        _ if left => StreamEnd::CalleeLeft,
+        Some("failed") => {
+            // "3009 failed to establish ws conn …", or refused by the carrier itself: `Streaming_call_throttled`.
+            let unopened = word("Stream[Error]").is_some_and(|error| error.starts_with("3009"))
+                || word("Stream[DetailedStatus]").is_some_and(|status| status.ends_with("throttled"));
+            if unopened || stream_sid.is_none() { StreamEnd::NeverOpened } else { StreamEnd::Broke }
+        }
+        Some("completed") => StreamEnd::Closed,
+        _ if by.as_deref() == Some("bot") => StreamEnd::Closed,
+        _ => StreamEnd::Unsaid,
+    };
+    StreamReport { stream_sid, end }
 }
 
 /// The digits a caller pressed. Exotel wraps them in literal quotes: `digits=%228%22`.
@@ -186,7 +213,7 @@ mod tests {
         ));
         assert_eq!(one, many);
         assert_eq!(one.hangup_cause.as_deref(), Some("callee_hung_up"));
-        assert_eq!((one.status, one.duration_seconds), (Some(CallStatus::InProgress), Some(12)));
+        assert_eq!((one.status, one.stream_seconds), (Some(CallStatus::InProgress), Some(12)));
     }
 
     #[test]
@@ -213,5 +240,39 @@ mod tests {
         for text in ["queued", "initiated", "free", ""] {
             assert_eq!(parse(&webhook(Source::StatusCallback, &[("Status", text)])).status, None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_told_apart_by_who_left_and_how() {
+        for (fields, expected) in [
+            (&[("Stream[Status]", "completed"), ("Stream[DisconnectedBy]", "bot")][..], StreamEnd::Closed),
+            (&[("Stream[Status]", "completed"), ("Stream[DisconnectedBy]", "NA")], StreamEnd::Closed),
+            (&[("Stream[Status]", "cancelled"), ("Stream[DisconnectedBy]", "user")], StreamEnd::CalleeLeft),
+            (&[("Stream[Status]", "failed"), ("CallType", "client-hangup")], StreamEnd::CalleeLeft),
+            (
+                &[("Stream[Status]", "failed"), ("Stream[StreamSID]", "s1"), ("Stream[DisconnectedBy]", "bot")],
+                StreamEnd::Broke,
+            ),
+            (&[("Stream[Status]", "failed"), ("Stream[DisconnectedBy]", "NA")], StreamEnd::NeverOpened),
+            (
+                &[
+                    ("Stream[Status]", "failed"),
+                    ("Stream[StreamSID]", "s1"),
+                    ("Stream[Error]", "3009 failed to establish ws conn timed out"),
+                ],
+                StreamEnd::NeverOpened,
+            ),
+            (
+                &[("Stream", r#"{"Status":"failed","StreamSID":"s1","DetailedStatus":"Streaming_call_throttled"}"#)],
+                StreamEnd::NeverOpened,
+            ),
+            (&[("Stream", r#"{"Status":"Failed","StreamSID":"s1","DisconnectedBy":"BOT"}"#)], StreamEnd::Broke),
+            (&[("CallSid", "a")], StreamEnd::Unsaid),
+            (&[("Stream", "no json"), ("Stream[Status]", "")], StreamEnd::Unsaid),
+        ] {
+            assert_eq!(stream_report(&webhook(Source::Passthru, fields)).end, expected, "{fields:?}");
+        }
+        let report = stream_report(&webhook(Source::Passthru, &[("Stream[StreamSID]", " s1 ")]));
+        assert_eq!(report.stream_sid.as_deref(), Some("s1"));
     }
 }

@@ -16,6 +16,8 @@ use crate::recording_format::{Format, duration_ms};
 const MAX_REDIRECTS: usize = 4;
 /// The whole transfer; the job's timeout is longer.
 const TRANSFER: Duration = Duration::from_secs(150);
+/// Between two looks at a call that is still up, should nothing wake the job before.
+const CALL_IS_UP: Duration = Duration::from_secs(60);
 
 /// Why there is no copy, by what may be done next.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,10 @@ struct Fetched {
 pub async fn run(job: FetchRecording, job_context: JobContext, ctx: Context) -> Result<(), JobError> {
     let id = job.call_id;
     let Some(pending) = recording::pending(&ctx.db, id).await.retry()? else { return Ok(()) };
+    // A flow that asks in the middle of its call names the recording too; the end of the call wakes us.
+    if pending.is_growing {
+        return Err(JobError::snooze(CALL_IS_UP, "the call is still up"));
+    }
     let fetched = match url::Url::parse(&pending.source_url) {
         Ok(url) => tokio::time::timeout(TRANSFER, fetch(url, &ctx))
             .await

@@ -14,6 +14,7 @@ mod pacing;
 mod reconciling;
 mod recordings;
 mod reserving;
+mod resuming;
 mod settling;
 mod summaries;
 mod sweeping;

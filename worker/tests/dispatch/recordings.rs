@@ -25,6 +25,7 @@ async fn named(world: &World, url: &str) -> CallId {
     let mut tx = world.db.begin().await.unwrap();
     shared::recording::found(&mut tx, id, url).await.unwrap();
     tx.commit().await.unwrap();
+    world.sql("update calls set status = 'completed'").await;
     id
 }
 
@@ -82,4 +83,22 @@ async fn what_never_comes_is_missing_and_what_is_no_sound_is_not_kept() {
     world.outside.on_file([Reply::Text(404, "no")]);
     fetch(&world, id, 12).await.unwrap();
     assert_eq!(world.text("select status from recordings").await.as_deref(), Some("missing"));
+}
+
+#[tokio::test]
+async fn a_recording_named_in_the_middle_of_its_call_is_copied_when_the_call_is_over() {
+    let world = World::new().await;
+    let id = named(&world, &format!("{}recordings/a.wav", world.outside.base)).await;
+    world.sql("update calls set status = 'in_progress'").await;
+    let asked = world.outside.asked().len();
+    assert!(matches!(fetch(&world, id, 12).await, Err(JobError::Snooze { .. })));
+    assert_eq!(world.outside.asked().len(), asked, "half a recording is none");
+    world.sql("update apalis.jobs set run_at = now() + interval '1 hour'").await;
+    world.ends(id, shared::call::CallStatus::Completed).await;
+    let soon =
+        "select count(*) from apalis.jobs where job_type = 'fetch_recording' and run_at < now() + interval '1 minute'";
+    assert_eq!(world.number(soon).await, 1);
+    world.outside.on_file([Reply::Bytes(200, vec![("content-type", "audio/wav".into())], wav(1))]);
+    fetch(&world, id, 1).await.unwrap();
+    assert_eq!(world.text("select status from recordings").await.as_deref(), Some("stored"));
 }

@@ -253,7 +253,12 @@ impl World {
     /// Answered, with these words of the callee.
     pub async fn speaks(&self, call: CallId, words: &str) {
         let mut tx = self.db.begin().await.unwrap();
-        shared::stream::begin(&mut tx, call, "stream", "media-1", self.now()).await.unwrap();
+        let stream = shared::stream::NewStream {
+            stream_sid: "stream",
+            instance: "media-1",
+            longest_call: std::time::Duration::from_secs(600),
+        };
+        shared::stream::begin(&mut tx, call, &stream, self.now()).await.unwrap();
         let turn = |seq, role, text: &str| shared::turn::Turn {
             seq,
             role,
@@ -263,8 +268,9 @@ impl World {
             ended_ms: 900,
             stages: json!({}),
         };
-        let turns = [turn(0, shared::turn::Role::Agent, "Hello"), turn(1, shared::turn::Role::Callee, words)];
-        shared::turn::insert_many(&mut *tx, self.account, call, &turns).await.unwrap();
+        for turn in [turn(0, shared::turn::Role::Agent, "Hello"), turn(1, shared::turn::Role::Callee, words)] {
+            shared::turn::insert(&mut tx, self.account, call, &turn).await.unwrap();
+        }
         tx.commit().await.unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! How calls end, and how they are taken up again.
+//! How calls end.
 
 use super::*;
 
@@ -100,28 +100,6 @@ fn whoever_talks_through_the_limit_hears_the_goodbye_before_it() {
 }
 
 #[test]
-fn a_lost_conversation_goes_on_with_a_bridge() {
-    let turns = [(Speaker::Agent, "Which area?".to_owned()), (Speaker::Human, "Whitefield.".to_owned())];
-    let collected = BTreeMap::from([("budget".to_owned(), "50 lakh".to_owned())]);
-    let mut call = Rehearsal::with(settings("Hello"), Some(History::resume(turns, collected, 7)));
-    call.answers([Text("Whitefield, lovely. And when would you move?")]);
-    call.until(9_000);
-    call.assert_story(
-        "
-          0.000  event    resumed
-          0.000  ask      e1  Whitefield.
-          0.000  speak    e1  Sorry, the line dropped for a moment.
-          0.000  speak    e1  I am back.
-          0.300  speak    e1  Whitefield, lovely.
-          0.300  speak    e1  And when would you move?
-          5.500  record   agent  Sorry, the line dropped for a moment. I am back. Whitefield, lovely. And when would you move?
-        ",
-    );
-    assert!(matches!(&call.asked[0][0], Message::System { text } if text.contains("50 lakh")));
-    assert!(call.outputs.iter().any(|(_, output)| matches!(output, Output::Record(turn) if turn.seq == 7)));
-}
-
-#[test]
 fn a_process_that_leaves_hands_over_at_the_turn_boundary() {
     let mut call = agent_talks();
     call.at(4_000, Input::Drain { by: CallTime::from_millis(30_000) });
@@ -134,4 +112,22 @@ fn a_process_that_leaves_hands_over_at_the_turn_boundary() {
     call.at(4_000, Input::Drain { by: CallTime::from_millis(4_500) });
     call.until(5_000);
     call.assert_tells("4.500  hang up  HandedOver");
+}
+
+#[test]
+fn a_process_that_leaves_lets_another_answer_what_was_just_said() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text(LONG)]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.at(2_000, Input::Drain { by: CallTime::from_millis(30_000) });
+    call.until(5_000);
+    call.assert_story(
+        "
+          3.000  ask      e2  Tell me about the flats.
+          3.000  record   human  Tell me about the flats.
+          3.000  cancel
+          3.000  hang up  HandedOver
+          3.000  ended    HandedOver
+        ",
+    );
 }

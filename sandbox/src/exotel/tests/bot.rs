@@ -32,6 +32,8 @@ pub enum Plan {
     Ask(Vec<&'static str>),
     /// Says one long thing and never closes.
     Talk(&'static str),
+    /// Dies in the middle of a question at first; in the next stream it asks it whole and listens.
+    Die(&'static str),
     /// Sends everything at once.
     Burst(&'static str),
 }
@@ -73,6 +75,7 @@ impl Bot {
             .route("/media", any(upgrade))
             .route("/where", get(whereabouts))
             .route("/passthru", get(passthru))
+            .route("/stalls", get(std::future::pending::<StatusCode>))
             .route("/callback", any(callback))
             .with_state(shared);
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -136,6 +139,20 @@ async fn talk(shared: Shared, mut socket: WebSocket) {
         }
         Plan::Talk(text) => {
             speak(&shared, &mut socket, &mut ear, &stream_sid, text, "end", true).await;
+            while next(&shared, &mut socket, &mut ear).await.is_some() {}
+        }
+        Plan::Die(text) => {
+            let streams = {
+                let seen = shared.seen.lock().unwrap();
+                seen.events.iter().filter(|event| event["event"] == "start").count()
+            };
+            let asked = speak(&shared, &mut socket, &mut ear, &stream_sid, text, "end", true);
+            if streams == 1 {
+                let _ = tokio::time::timeout(Duration::from_millis(1_200), asked).await;
+                // Without a close frame, as a killed process ends.
+                return;
+            }
+            asked.await;
             while next(&shared, &mut socket, &mut ear).await.is_some() {}
         }
         Plan::Burst(text) => {

@@ -119,7 +119,7 @@ impl Carrier {
 }
 
 async fn flow_with(carrier: &Carrier, plan: Plan) -> Bot {
-    let bot = Bot::start(&carrier.running.world, plan, StatusCode::OK).await;
+    let bot = Bot::start(&carrier.running.world, plan, StatusCode::FOUND).await;
     carrier
         .flow(json!({
             "voicebot_url": format!("http://{}/where", bot.base),
@@ -234,13 +234,12 @@ async fn a_callee_who_hangs_up_mid_sentence_stops_the_stream() {
 #[tokio::test]
 async fn a_second_voicebot_round_is_the_same_call() {
     let carrier = Carrier::start().await;
-    let bot = Bot::start(&carrier.running.world, Plan::Ask(vec!["What is your budget?"]), StatusCode::FOUND).await;
+    let bot = Bot::start(&carrier.running.world, Plan::Ask(vec!["What is your budget?"]), StatusCode::OK).await;
     carrier
         .flow(json!({
             "voicebot_url": format!("ws://{}/media", bot.base),
             "passthru_url": format!("http://{}/passthru", bot.base),
             "passthru_style": "json",
-            "on_302": "voicebot",
         }))
         .await;
     carrier
@@ -256,6 +255,67 @@ async fn a_second_voicebot_round_is_the_same_call() {
     assert!(truth["said"][1]["began_ms"].as_u64() > truth["said"][0]["ended_ms"].as_u64());
     assert!(bot.seen.lock().unwrap().passthrus[0].contains("Stream=%7B%22"));
     assert!(bot.seen.lock().unwrap().events.iter().all(|event| event["start"].get("custom_parameters").is_none()));
+}
+
+#[tokio::test]
+async fn a_bot_that_dies_in_mid_sentence_is_asked_about_and_comes_back_to_a_callee_who_has_waited() {
+    let carrier = Carrier::start().await;
+    let bot = Bot::start(
+        &carrier.running.world,
+        Plan::Die("What is your budget for this new home of yours?"),
+        StatusCode::OK,
+    )
+    .await;
+    carrier
+        .flow(json!({
+            "voicebot_url": format!("ws://{}/media", bot.base),
+            "passthru_url": format!("http://{}/passthru", bot.base),
+            "passthru_style": "fields",
+        }))
+        .await;
+    carrier
+        .script(
+            json!([[{"do": "answer"}, {"do": "converse", "answers": {"budget": "Ninety lakh."}}, {"do": "hang_up"}]]),
+        )
+        .await;
+    let sid = carrier.place(&bot).await;
+    eventually("the answer", async || (!bot.seen.lock().unwrap().heard.is_empty()).then_some(())).await;
+    let truth = carrier.truth(&sid);
+    let streams = truth["streams"].as_array().unwrap();
+    assert_eq!(
+        (streams.len(), &streams[0]["status"], &streams[0]["disconnected_by"]),
+        (1, &json!("failed"), &json!("bot"))
+    );
+    let heard = truth["heard"].as_array().unwrap();
+    assert!(heard[0]["text"].as_str().unwrap().len() < heard[1]["text"].as_str().unwrap().len(), "{heard:?}");
+    assert_eq!(bot.seen.lock().unwrap().heard, ["Ninety lakh."], "half a question is not answered");
+    carrier.running.shutdown.stop().await;
+}
+
+#[tokio::test]
+async fn a_callee_who_is_left_alone_says_hello_and_hangs_up() {
+    let carrier = Carrier::start().await;
+    let bot = Bot::start(
+        &carrier.running.world,
+        Plan::Die("What is your budget for this new home of yours?"),
+        StatusCode::OK,
+    )
+    .await;
+    carrier
+        .flow(json!({
+            "voicebot_url": format!("ws://{}/media", bot.base),
+            "passthru_url": format!("http://{}/stalls", bot.base),
+        }))
+        .await;
+    carrier
+        .script(json!([[{"do": "answer"}, {"do": "wait_for_agent", "max_ms": 1500}, {"do": "say", "text": "Hello?"}, {"do": "hang_up"}]]))
+        .await;
+    let sid = carrier.place(&bot).await;
+    let truth = carrier.ended(&sid).await;
+    assert_eq!((&truth["end_cause"], &truth["status"]), (&json!("callee_hung_up"), &json!("completed")));
+    assert_eq!(truth["said"][0]["text"], "Hello?", "though nobody hears it");
+    assert!(bot.seen.lock().unwrap().heard.is_empty());
+    carrier.running.shutdown.stop().await;
 }
 
 #[tokio::test]
