@@ -36,7 +36,7 @@ pub async fn serve(app: Arc<App>, socket: WebSocket, place: Place) {
     let refusal = match begin(&app, &mut source).await {
         Ok((start, began, briefing)) => {
             let actor = Actor::new(app, sink, start, began, briefing);
-            actor.run(source).await;
+            Box::pin(actor.run(source)).await;
             drop(place);
             return;
         }

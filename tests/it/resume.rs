@@ -142,7 +142,6 @@ async fn a_process_killed_in_mid_sentence_and_a_line_that_breaks_cost_the_callee
     let (carrier, call) = went_on(&app, campaign, 3).await;
     for (what, at) in [("killed", killed_at), ("cut", cut_at)] {
         let silence = silence_after(&carrier, at);
-        println!("{what}: silent for {} ms", silence.num_milliseconds());
         assert!(silence < TimeDelta::seconds(3), "{what}: silent for {silence}");
     }
     let heard = carrier["heard"].as_array().unwrap();
@@ -161,10 +160,8 @@ async fn a_media_process_that_is_told_to_leave_hands_its_call_over_without_a_wor
     let (mut app, campaign) = calling(2, &[("DRAIN_GRACE_SECS", "20")], interested()).await;
     agent_answers(&app, 1).await;
     let held = holder(&app).await;
-    let told_at = tokio::time::Instant::now();
     // Exit 0 within 30 s.
     app.medias[held].stop().await.unwrap();
-    println!("left after {:?}", told_at.elapsed());
     app.medias[held].restart();
     assert_eq!(our_call(&app, campaign).await["status"], "in_progress");
 
