@@ -2,7 +2,6 @@
 //! network takes to find out, only what a call costs us. Its callbacks are stored and applied by the code that `api` uses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,7 +21,6 @@ use tokio::time::sleep;
 const BUSY_AFTER: Duration = Duration::from_millis(300);
 
 struct Line {
-    placed: AtomicU64,
     /// `api`'s connections.
     db: PgPool,
     clock: Clock,
@@ -37,7 +35,7 @@ impl BusyCarrier {
     pub async fn start(db: PgPool, clock: Clock) -> anyhow::Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let base = url::Url::parse(&format!("http://{}", listener.local_addr()?))?;
-        let line = Arc::new(Line { placed: AtomicU64::new(0), db, clock });
+        let line = Arc::new(Line { db, clock });
         let router = Router::new().route("/v1/Accounts/{account}/Calls/connect.json", post(place)).with_state(line);
         let serving = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -57,7 +55,7 @@ impl Drop for BusyCarrier {
 async fn place(State(line): State<Arc<Line>>, body: Bytes) -> Json<Value> {
     let fields = url::form_urlencoded::parse(&body);
     let reference = fields.into_owned().find(|(name, _)| name == "CustomField").map(|(_, value)| value);
-    let sid = format!("sid{}", line.placed.fetch_add(1, Ordering::Relaxed));
+    let sid = ulid::Ulid::generate().to_string();
     let answer = json!({"Call": {"Sid": sid, "Status": "in-progress", "Direction": "outbound-api"}});
     tokio::spawn(async move {
         sleep(BUSY_AFTER).await;

@@ -145,18 +145,34 @@ async fn dial(world: &World, target: i64) -> anyhow::Result<(f64, Written, i64)>
     let running = Running::start(world).await?;
     let began = Instant::now();
     running.until(world, SETTLED, target).await?;
-    // Nobody new, so that what is counted was done from the first row to the last.
-    query("update campaigns set status = 'paused', pause_reason = 'operator' where status = 'running'")
-        .execute(&world.db.observer)
-        .await?;
-    running.until(world, "select -count(*) from calls where settled_at is null", 0).await?;
+    // What is counted was done from the first row to the last.
+    finish(world, &running).await?;
     let took = began.elapsed();
     running.stop().await?;
     let calls = world.db.number(SETTLED).await?;
+    resume(world).await?;
+    Ok((calls as f64 / took.as_secs_f64(), world.db.written().await? - before, calls))
+}
+
+/// Lets nobody new be called, and every call come to its end.
+async fn finish(world: &World, running: &Running) -> anyhow::Result<()> {
+    query("update campaigns set status = 'paused', pause_reason = 'operator' where status = 'running'")
+        .execute(&world.db.observer)
+        .await?;
+    running.until(world, "select -count(*) from calls where settled_at is null", 0).await
+}
+
+async fn resume(world: &World) -> anyhow::Result<()> {
     query("update campaigns set status = 'running', pause_reason = null where status = 'paused'")
         .execute(&world.db.observer)
         .await?;
-    Ok((calls as f64 / took.as_secs_f64(), world.db.written().await? - before, calls))
+    Ok(())
+}
+
+/// Every campaign runs, and nobody is due in any.
+pub async fn rest(world: &World, level: &Level) -> anyhow::Result<()> {
+    resume(world).await?;
+    world.everybody_waits(level.many_account).await
 }
 
 /// Everything hot once more, while the server writes down its plans.
@@ -204,6 +220,7 @@ pub async fn plans(world: &World, level: &Level) -> anyhow::Result<Collected> {
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
     look(world, &pool, level).await?;
+    finish(world, &running).await?;
     running.stop().await?;
     pool.close().await;
     plans::end(&world.db, from).await

@@ -57,8 +57,12 @@ async fn main() -> anyhow::Result<ExitCode> {
             level::print_sizes(&world).await?;
             faults = level::plans(&world, &level).await?.report(arguments.plans.as_deref())?;
             if let Some(binaries) = &arguments.binaries {
+                level::rest(&world, &level).await?;
                 let idle = idle::measure(&world, binaries).await?;
-                println!("api, worker and media idle: {:.2} statements/s", idle.statements_per_second);
+                println!(
+                    "api, worker and media, 21 running campaigns and nobody due: {:.2} statements/s",
+                    idle.statements_per_second
+                );
                 for statement in idle.busiest {
                     println!("{:>6} in a minute   {}", statement.calls, statement.text);
                 }

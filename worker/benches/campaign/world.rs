@@ -227,7 +227,15 @@ impl Running {
             if now > before {
                 (before, moved) = (now, Instant::now());
             }
-            anyhow::ensure!(moved.elapsed() < Duration::from_secs(60), "it stands still at {now} of {wanted}");
+            if moved.elapsed() > Duration::from_secs(60) {
+                let trouble: Vec<String> = query_scalar(
+                    "select concat_ws(' ', queue, outcome, count(*), max(left(error, 200))) from job_attempts
+                     where finished_at > now() - interval '1 minute' group by queue, outcome order by 1",
+                )
+                .fetch_all(&world.db.observer)
+                .await?;
+                anyhow::bail!("it stands still at {now} of {wanted}; the last minute's jobs: {trouble:?}");
+            }
             anyhow::ensure!(!self.running.is_finished(), "the worker ended");
             sleep(Duration::from_millis(50)).await;
         }
