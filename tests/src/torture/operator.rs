@@ -137,14 +137,16 @@ impl Operator {
         matches!(seen["status"].as_str(), Some("completed" | "canceled"))
     }
 
-    /// An ordinary working day, compressed: `campaigns[0]` is only looked after, the second is paused again and again, and the
-    /// last is stopped half-way.
+    /// An ordinary working day, compressed: all are looked after, the second is paused again and again, and the last is stopped
+    /// half-way.
     pub async fn work(&self, campaigns: &[i64], phones: &[String], mut dice: StdRng, day: Duration) {
         let began = tokio::time::Instant::now();
         let mut stopped = campaigns.len() < 3;
         while began.elapsed() < day {
             tokio::time::sleep(Duration::from_millis(dice.random_range(1_500..6_000))).await;
-            self.look_after(campaigns[0]).await;
+            for &campaign in campaigns {
+                self.look_after(campaign).await;
+            }
             match dice.random_range(0..3) {
                 0 if campaigns.len() > 1 => {
                     let length = Duration::from_millis(dice.random_range(6_000..12_000));

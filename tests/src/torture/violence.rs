@@ -16,8 +16,11 @@ use crate::harness::{Process, TestApp};
 /// How often each thing was done.
 pub type Tally = BTreeMap<String, u32>;
 
-/// A fault of the outside world, the share of all that it is, and what its `value` may be.
-const FAULTS: [(&str, u32, Option<(u64, u64)>); 36] = [
+/// What the `value` of a fault may be, from and to.
+type Bounds = Option<(u64, u64)>;
+
+/// The faults of the outside world, and how many of them in all are of each kind.
+const FAULTS: [(&str, u32, Bounds); 36] = [
     ("lost_callback", 6, None),
     ("late_callback", 4, Some((1_000, 9_000))),
     ("duplicate_callback", 6, Some((1, 3))),
