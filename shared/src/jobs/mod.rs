@@ -91,6 +91,9 @@ pub async fn enqueue_in<J: Job>(db: impl PgExecutor<'_>, job: &J, delay: Duratio
 /// # Errors
 /// The database refused the statement, or is out of reach: then none is enqueued.
 pub async fn enqueue_many<J: Job>(db: impl PgExecutor<'_>, jobs: &[J]) -> sqlx::Result<u64> {
+    if jobs.is_empty() {
+        return Ok(0);
+    }
     let ids: Vec<String> = jobs.iter().map(|_| Ulid::generate().to_string()).collect();
     let payloads = jobs.iter().map(encode).collect::<sqlx::Result<Vec<_>>>()?;
     let priorities: Vec<i32> = jobs.iter().map(Job::priority).collect();
