@@ -23,10 +23,10 @@ const MAX_FIELDS: usize = 200;
 /// Exotel repeats a callback that has no answer after 15 s.
 pub(crate) const STORE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Exotel says how far a call is: form, JSON or query string, `secret` and `ref` in the URL.
+/// Exotel says how far a call is: form, JSON or query string, `secret` and `reference` in the URL.
 #[utoipa::path(
     post, path = "/webhooks/exotel/call-status", tag = "webhooks", security(()),
-    params(("secret" = String, Query, description = "CALLBACK_SECRET"), ("ref" = Option<String>, Query, description = "our name for the call")),
+    params(("secret" = String, Query, description = "CALLBACK_SECRET"), ("reference" = Option<String>, Query, description = "our name for the call; `ref` for short")),
     responses((status = OK, description = "stored"), (status = FORBIDDEN, body = Problem), (status = BAD_REQUEST, body = Problem))
 )]
 pub async fn post_call_status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
@@ -36,7 +36,7 @@ pub async fn post_call_status(State(app): State<App>, request: Request) -> Resul
 /// The same, from flows that send GET.
 #[utoipa::path(
     get, path = "/webhooks/exotel/call-status", tag = "webhooks", security(()),
-    params(("secret" = String, Query, description = "CALLBACK_SECRET"), ("ref" = Option<String>, Query, description = "our name for the call")),
+    params(("secret" = String, Query, description = "CALLBACK_SECRET"), ("reference" = Option<String>, Query, description = "our name for the call; `ref` for short")),
     responses((status = OK, description = "stored"), (status = FORBIDDEN, body = Problem), (status = BAD_REQUEST, body = Problem))
 )]
 pub async fn get_call_status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
@@ -82,8 +82,8 @@ pub(crate) async fn read(app: &App, request: Request, source: Source) -> Result<
     Ok(Webhook { source, reference, fields })
 }
 
-/// Our own name for the call (`ref` in the URL) and the webhook's fields, from wherever they are: the body wins over the query
-/// string. Neither secret nor `ref` is among them.
+/// Our own name for the call (`reference` in the URL) and the webhook's fields, from wherever they are: the body wins over the query
+/// string. Neither secret nor reference is among them.
 pub async fn genuine_fields(
     app: &AppState,
     request: Request,
@@ -97,7 +97,8 @@ pub async fn genuine_fields(
         metrics::counter!("webhooks_refused_total").increment(1);
         return Err(ApiError::refused(StatusCode::FORBIDDEN, "wrong_secret", "this callback URL was not made here"));
     }
-    let reference = fields.remove("ref").filter(|reference| !reference.is_empty());
+    let reference =
+        fields.remove("reference").or_else(|| fields.remove("ref")).filter(|reference| !reference.is_empty());
     fields.extend(body(request).await?);
     if fields.len() > MAX_FIELDS {
         return Err(ApiError::refused(StatusCode::BAD_REQUEST, "too_many_fields", "the callback has too many fields"));

@@ -130,6 +130,8 @@ pub async fn meet_people(
     let phones: Vec<String> = leads.iter().map(|lead| lead.phone.clone()).collect();
     let names: Vec<Option<String>> = leads.iter().map(|lead| lead.name.clone()).collect();
     let emails: Vec<Option<String>> = leads.iter().map(|lead| lead.email.clone()).collect();
+    // While the numbers are still strangers: a wish that was texted before we knew them holds from now on.
+    message::remember_opt_outs(&mut *conn, account, &phones).await?;
     sqlx::query!(
         r#"
         insert into contacts (account_id, phone, name, email, created_at)
@@ -201,8 +203,6 @@ pub async fn insert_batch(
     if mine.rows_affected() == 0 {
         return Ok(false);
     }
-    let phones: Vec<String> = batch.leads.iter().map(|lead| lead.phone.clone()).collect();
-    message::remember_opt_outs(&mut *conn, file.account_id, &phones).await?;
     insert_leads(&mut *conn, file, &batch.leads, people, now).await?;
     insert_remarks(conn, file, &batch.remarks).await?;
     Ok(true)

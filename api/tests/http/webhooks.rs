@@ -15,7 +15,7 @@ async fn post(api: &TestApi, query: &str, content_type: &str, body: impl Into<Bo
 }
 
 async fn form(api: &TestApi, reference: &str, body: &str) -> Answer {
-    let query = format!("secret={SECRET}&ref={reference}");
+    let query = format!("secret={SECRET}&reference={reference}");
     post(api, &query, "application/x-www-form-urlencoded", body.to_owned()).await
 }
 
