@@ -255,8 +255,11 @@ fn terminal(evidence: &Evidence) -> Rule {
                 _ => false,
             },
             "canceled" => lead.campaign_status == "canceled",
-            // The campaign has an end, and has come to it.
-            "expired" => lead.campaign_status == "completed" && lead.attempts < lead.most_attempts,
+            // Its next call would have come after the campaign's end, which all campaigns here have; whether the campaign
+            // came to that end or was stopped before changes nothing in it.
+            "expired" => {
+                matches!(lead.campaign_status.as_str(), "completed" | "canceled") && lead.attempts < lead.most_attempts
+            }
             _ => false,
         };
         (!explained || (lead.attempts > 0 && !lead.explained)).then(|| describe(lead, last_status))
