@@ -130,6 +130,20 @@ async fn flow_with(carrier: &Carrier, plan: Plan) -> Bot {
     bot
 }
 
+/// A bot whose process dies in the middle of its question; `after` is whom the flow asks then.
+async fn bot_that_dies(carrier: &Carrier, after: &str) -> Bot {
+    let plan = Plan::Die("What is your budget for this new home of yours?");
+    let bot = Bot::start(&carrier.running.world, plan, StatusCode::OK).await;
+    carrier
+        .flow(json!({
+            "voicebot_url": format!("ws://{}/media", bot.base),
+            "passthru_url": format!("http://{}/{after}", bot.base),
+            "passthru_style": "fields",
+        }))
+        .await;
+    bot
+}
+
 fn events(bot: &Bot) -> Vec<String> {
     bot.seen.lock().unwrap().events.iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect()
 }
@@ -260,19 +274,7 @@ async fn a_second_voicebot_round_is_the_same_call() {
 #[tokio::test]
 async fn a_bot_that_dies_in_mid_sentence_is_asked_about_and_comes_back_to_a_callee_who_has_waited() {
     let carrier = Carrier::start().await;
-    let bot = Bot::start(
-        &carrier.running.world,
-        Plan::Die("What is your budget for this new home of yours?"),
-        StatusCode::OK,
-    )
-    .await;
-    carrier
-        .flow(json!({
-            "voicebot_url": format!("ws://{}/media", bot.base),
-            "passthru_url": format!("http://{}/passthru", bot.base),
-            "passthru_style": "fields",
-        }))
-        .await;
+    let bot = bot_that_dies(&carrier, "passthru").await;
     carrier
         .script(
             json!([[{"do": "answer"}, {"do": "converse", "answers": {"budget": "Ninety lakh."}}, {"do": "hang_up"}]]),
@@ -295,18 +297,7 @@ async fn a_bot_that_dies_in_mid_sentence_is_asked_about_and_comes_back_to_a_call
 #[tokio::test]
 async fn a_callee_who_is_left_alone_says_hello_and_hangs_up() {
     let carrier = Carrier::start().await;
-    let bot = Bot::start(
-        &carrier.running.world,
-        Plan::Die("What is your budget for this new home of yours?"),
-        StatusCode::OK,
-    )
-    .await;
-    carrier
-        .flow(json!({
-            "voicebot_url": format!("ws://{}/media", bot.base),
-            "passthru_url": format!("http://{}/stalls", bot.base),
-        }))
-        .await;
+    let bot = bot_that_dies(&carrier, "stalls").await;
     carrier
         .script(json!([[{"do": "answer"}, {"do": "wait_for_agent", "max_ms": 1500}, {"do": "say", "text": "Hello?"}, {"do": "hang_up"}]]))
         .await;
