@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::account::{self, Account, AccountSettings};
+use shared::call::Carrier;
 use shared::calling_window::parse_zone;
 use shared::phone;
 use utoipa::ToSchema;
@@ -33,6 +34,8 @@ pub struct AccountView {
     pub min_gap_minutes: i32,
     /// Calls to one number in any 24 hours, whatever campaigns ask for them.
     pub max_calls_per_number_per_day: i32,
+    /// `exotel` or `twilio`: whom new calls are placed with.
+    pub carrier: &'static str,
     pub created_at: DateTime<Utc>,
 }
 
@@ -47,6 +50,7 @@ impl From<Account> for AccountView {
             calls_per_second: account.calls_per_second,
             min_gap_minutes: account.min_gap_minutes,
             max_calls_per_number_per_day: account.max_calls_per_number_per_day,
+            carrier: account.carrier.as_str(),
             created_at: account.created_at,
         }
     }
@@ -70,6 +74,9 @@ pub struct AccountRequest {
     min_gap_minutes: Option<i32>,
     #[schema(minimum = 1, maximum = 50)]
     max_calls_per_number_per_day: Option<i32>,
+    /// `exotel` or `twilio`; the installation must have its credentials. Calls that are reserved already keep theirs.
+    #[schema(example = "exotel")]
+    carrier: Option<String>,
 }
 
 /// The account and its limits.
@@ -131,6 +138,12 @@ fn read(base: AccountSettings, fields: &mut Fields) -> AccountSettings {
             fields.refuse("/calls_per_second", "out_of_range", "calls_per_second must be between 0.01 and 100");
         }
         settings.calls_per_second = pace;
+    }
+    if let Some(name) = fields.take::<String>("carrier") {
+        match [Carrier::Exotel, Carrier::Twilio].into_iter().find(|carrier| carrier.as_str() == name) {
+            Some(carrier) => settings.carrier = carrier,
+            None => fields.refuse("/carrier", "unknown_carrier", "carrier must be exotel or twilio"),
+        }
     }
     settings
 }

@@ -3,9 +3,13 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, ensure};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::clock::{ClockConfig, is_loopback};
 use shared::storage::StorageConfig;
+use url::Url;
+
+use crate::llm::Llm;
+use crate::twilio::TwilioAccount;
 
 /// Who may use the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -52,7 +56,7 @@ pub struct ServeConfig {
     /// `keys`, or `open` for rehearsals on this machine.
     #[arg(long, env = "AUTH", default_value = "keys")]
     pub auth: AuthMode,
-    /// Carried by every callback URL that is handed to a carrier: its webhooks are not signed.
+    /// Carried by every callback URL that is handed to Exotel: its webhooks are not signed.
     #[arg(long, env = "CALLBACK_SECRET", hide_env_values = true)]
     pub callback_secret: SecretString,
     /// Hour at which a campaign that says nothing begins to call, Monday to Saturday, by the lead's clock.
@@ -73,6 +77,25 @@ pub struct ServeConfig {
     /// Calls that the carrier lets the account start per second, for forecasts; the worker's setting is the one that holds.
     #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
     pub exotel_calls_per_second: f64,
+    /// Twilio signs its webhooks with it; the worker's. Without it none is taken.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    pub twilio_auth_token: Option<SecretString>,
+    /// Where Twilio reaches our `media`: `wss://media.example.com/twilio/media`, and `/{secret}` behind it where
+    /// MEDIA_STREAM_SECRET is set. Without a query string, which Twilio does not take.
+    #[arg(long, env = "TWILIO_STREAM_URL")]
+    pub twilio_stream_url: Option<String>,
+    /// Calls that Twilio starts per second, for forecasts; the worker's setting is the one that holds.
+    #[arg(long, env = "TWILIO_CALLS_PER_SECOND", default_value_t = 1.0)]
+    pub twilio_calls_per_second: f64,
+    /// Key of the language model that answers where a carrier gathers speech. Without it every call streams.
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
+    pub openai_api_key: Option<SecretString>,
+    /// Its base URL, with `/v1`.
+    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
+    pub openai_base_url: Url,
+    /// Its name, for voice agents that name none.
+    #[arg(long, env = "LLM_MODEL", default_value = "gpt-6-luna")]
+    pub llm_model: String,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]
@@ -83,6 +106,36 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
+    /// What this process needs of the Twilio account, where there is one; an empty token is none.
+    ///
+    /// # Errors
+    /// An address of streams that Twilio would not take.
+    pub fn twilio(&self) -> anyhow::Result<Option<TwilioAccount>> {
+        let Some(auth_token) = self.twilio_auth_token.clone().filter(|token| !token.expose_secret().is_empty()) else {
+            return Ok(None);
+        };
+        let stream_url = match self.twilio_stream_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+            None => None,
+            Some(text) => {
+                let url = Url::parse(text).context("TWILIO_STREAM_URL")?;
+                let local = url.scheme() == "ws" && is_loopback(text);
+                ensure!(url.scheme() == "wss" || local, "TWILIO_STREAM_URL must be wss, or ws on this machine");
+                ensure!(url.query().is_none(), "TWILIO_STREAM_URL must have no query string: Twilio drops it");
+                Some(url)
+            }
+        };
+        Ok(Some(TwilioAccount { auth_token, stream_url }))
+    }
+
+    /// The language model's client, where there is a key; an empty one is none.
+    ///
+    /// # Errors
+    /// A base URL that cannot be used.
+    pub fn llm(&self) -> anyhow::Result<Option<Llm>> {
+        let key = self.openai_api_key.clone().filter(|key| !key.expose_secret().is_empty());
+        key.map(|key| Llm::new(&self.openai_base_url, key, &self.llm_model)).transpose()
+    }
+
     /// # Errors
     /// Settings that do not go together, by the variable's name.
     pub fn check(&self) -> anyhow::Result<()> {

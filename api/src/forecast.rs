@@ -147,7 +147,7 @@ pub async fn look(
     campaign: &Campaign,
     now: DateTime<Utc>,
 ) -> Result<Outlook, ApiError> {
-    let material = outlook::read(tx, account, campaign, now, app.carrier_calls_per_second).await?;
+    let material = outlook::read(tx, account, campaign, now, app.carrier_rates.of(account.carrier)).await?;
     let seed = campaign.id.0.unsigned_abs();
     // Off the threads that serve requests: it takes the processor for up to a second.
     let simulated = tokio::task::spawn_blocking(move || {

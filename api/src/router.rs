@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::state::App;
 use crate::{
     account, alerts, analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, forecast, health, imports,
-    leads, messages, observe, passthru, preflight, sessions, uploads, voice_agents, webhooks,
+    leads, messages, observe, passthru, preflight, sessions, twilio, uploads, voice_agents, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -81,6 +81,10 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(webhooks::post_call_status, webhooks::get_call_status))
         .routes(routes!(passthru::get_passthru, passthru::post_passthru))
         .routes(routes!(messages::post_sms, messages::get_sms))
+        .routes(routes!(twilio::voice::post_voice))
+        .routes(routes!(twilio::post_status))
+        .routes(routes!(twilio::post_recording))
+        .routes(routes!(twilio::post_machine_detection))
         .layer(DefaultBodyLimit::max(webhooks::body_limit()))
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));
     let transfers = OpenApiRouter::new()

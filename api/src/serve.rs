@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use shared::calling_window::CallingHours;
+use shared::pace::CarrierRates;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,7 +83,9 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
             calling_hours: CallingHours::from_whole_hours(config.calling_hours_start, config.calling_hours_end)?,
             max_concurrent_calls: config.max_concurrent_calls,
         },
-        carrier_calls_per_second: config.exotel_calls_per_second,
+        carrier_rates: CarrierRates { exotel: config.exotel_calls_per_second, twilio: config.twilio_calls_per_second },
+        twilio: config.twilio()?,
+        llm: config.llm()?,
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
         metrics,
         tasks: TaskTracker::new(),

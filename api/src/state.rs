@@ -6,10 +6,14 @@ use secrecy::SecretString;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
+use shared::pace::CarrierRates;
 use shared::storage::Storage;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::llm::Llm;
+use crate::twilio::TwilioAccount;
 
 /// Renders the metrics of this process.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -25,8 +29,12 @@ pub struct AppState {
     pub storage: Storage,
     pub defaults: CampaignDefaults,
     pub max_upload_bytes: usize,
-    /// What the carrier lets one account start, for forecasts.
-    pub carrier_calls_per_second: f64,
+    /// What the carriers let one account start, for forecasts.
+    pub carrier_rates: CarrierRates,
+    /// `None`: Twilio is not configured here, and none of its webhooks is taken.
+    pub twilio: Option<TwilioAccount>,
+    /// Answers on the gathered-speech path; `None`: that path is closed, and every call streams.
+    pub llm: Option<Llm>,
     pub metrics: RenderMetrics,
     /// Work that outlives its request by a little; shutting down waits for it.
     pub tasks: TaskTracker,

@@ -58,6 +58,8 @@ pub struct VoiceAgentSettingsView {
     playbook: Option<serde_json::Value>,
     /// Wait for the human's hello before greeting.
     wait_for_hello: bool,
+    /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice, instead of streaming.
+    gathered_speech: bool,
 }
 
 #[derive(Debug, ToSchema)]

@@ -19,7 +19,7 @@ use crate::state::{App, AppState};
 
 /// A callback's body; the largest seen has 2 kB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-const MAX_FIELDS: usize = 200;
+pub(crate) const MAX_FIELDS: usize = 200;
 /// Exotel repeats a callback that has no answer after 15 s.
 pub(crate) const STORE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -48,14 +48,24 @@ async fn call_status(app: App, request: Request) -> Result<StatusCode, ApiError>
     if webhook.fields.is_empty() {
         return Err(ApiError::refused(StatusCode::BAD_REQUEST, "empty_webhook", "the callback says nothing"));
     }
-    let stored = tokio::time::timeout(STORE_WITHIN, webhook.store(&app.db, Carrier::Exotel, app.clock.now())).await;
-    match stored {
-        Ok(Ok(Some(id))) => apply(&app, id).await,
-        Ok(Ok(None)) => metrics::counter!("webhooks_repeated_total", "source" => "status_callback").increment(1),
+    store_and_apply(&app, Carrier::Exotel, &webhook, "status_callback").await?;
+    Ok(StatusCode::OK)
+}
+
+/// Stores a webhook, and applies it unless it was heard before. `name` is its own in metrics.
+pub(crate) async fn store_and_apply(
+    app: &App,
+    carrier: Carrier,
+    webhook: &Webhook,
+    name: &'static str,
+) -> Result<(), ApiError> {
+    match tokio::time::timeout(STORE_WITHIN, webhook.store(&app.db, carrier, app.clock.now())).await {
+        Ok(Ok(Some(id))) => apply(app, id).await,
+        Ok(Ok(None)) => metrics::counter!("webhooks_repeated_total", "source" => name).increment(1),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(ApiError::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
     }
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Applies a webhook that is stored. Whatever goes wrong, the carrier has done its part: sweep applies it later.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// The environment (or the command line) of the process.
@@ -81,6 +81,13 @@ pub struct Config {
     /// query strings, so that a `?token=` would never arrive.
     #[arg(long, env = "MEDIA_STREAM_SECRET", value_parser = secret)]
     pub media_stream_secret: Option<SecretString>,
+    /// Twilio signs the opening of its streams with it; the worker's. Without it, or without TWILIO_STREAM_URL, no signature is
+    /// asked for.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", value_parser = secret)]
+    pub twilio_auth_token: Option<SecretString>,
+    /// The address of this process that Twilio is given; the API's.
+    #[arg(long, env = "TWILIO_STREAM_URL")]
+    pub twilio_stream_url: Option<String>,
     /// Length of the frames we send, in milliseconds: 20 to 200, a multiple of 20. Exotel recommends 100 to 200.
     #[arg(long, env = "FRAME_MS", default_value_t = 100, value_parser = frame_ms)]
     pub frame_ms: u32,
@@ -103,6 +110,13 @@ impl Config {
     /// Longest call.
     pub fn max_call_duration(&self) -> Duration {
         Duration::from_secs(u64::from(self.max_call_duration_minutes) * 60)
+    }
+
+    /// What Twilio signs with, and what; `None` unless both are set.
+    pub fn twilio(&self) -> Option<(&SecretString, &str)> {
+        let token = self.twilio_auth_token.as_ref().filter(|token| !token.expose_secret().is_empty())?;
+        let url = self.twilio_stream_url.as_deref().map(str::trim).filter(|url| !url.is_empty())?;
+        Some((token, url))
     }
 
     /// How long calls may go on after SIGTERM.

@@ -16,7 +16,7 @@ use tokio::{
 
 pub use playout::{Action, PacerSettings, Playout, Report};
 
-use crate::{carrier::exotel::Writer, dialogue::Epoch, tts::SpeechAudio};
+use crate::{carrier::Writer, dialogue::Epoch, tts::SpeechAudio};
 
 /// A send that takes longer means that the carrier's socket is half dead: nothing else would tell.
 const SEND_DEADLINE: Duration = Duration::from_secs(2);

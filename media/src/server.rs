@@ -15,7 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
-use crate::{app::App, session};
+use shared::twilio_signature::{self, Form};
+
+use crate::{app::App, carrier::Carrier, session};
 
 /// Everything this process answers. `metrics` renders `GET /metrics`.
 pub fn router(app: Arc<App>, metrics: PrometheusHandle) -> Router {
@@ -30,6 +32,8 @@ pub fn streams(app: Arc<App>) -> Router {
     Router::new()
         .route("/media", get(stream_without_path_secret))
         .route("/media/{secret}", get(stream_with_path_secret))
+        .route("/twilio/media", get(twilio_stream_without_path_secret))
+        .route("/twilio/media/{secret}", get(twilio_stream_with_path_secret))
         .with_state(app)
 }
 
@@ -59,7 +63,7 @@ async fn stream_without_path_secret(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let given = basic_password(&headers);
-    stream(app, given.as_deref(), upgrade)
+    stream(app, Carrier::Exotel, given.as_deref(), upgrade)
 }
 
 async fn stream_with_path_secret(
@@ -67,10 +71,42 @@ async fn stream_with_path_secret(
     Path(secret): Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    stream(app, Some(&secret), upgrade)
+    stream(app, Carrier::Exotel, Some(&secret), upgrade)
 }
 
-fn stream(app: Arc<App>, given: Option<&str>, upgrade: WebSocketUpgrade) -> Response {
+async fn twilio_stream_without_path_secret(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let given = basic_password(&headers);
+    twilio_stream(app, &headers, given.as_deref(), upgrade)
+}
+
+async fn twilio_stream_with_path_secret(
+    State(app): State<Arc<App>>,
+    Path(secret): Path<String>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    twilio_stream(app, &headers, Some(&secret), upgrade)
+}
+
+/// Signed over the address that we gave Twilio.
+fn twilio_stream(app: Arc<App>, headers: &HeaderMap, given: Option<&str>, upgrade: WebSocketUpgrade) -> Response {
+    let signature = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let genuine = app
+        .config
+        .twilio()
+        .is_none_or(|(token, published)| twilio_signature::is_genuine(token, published, &Form::new(), signature));
+    if !genuine {
+        metrics::counter!("streams_refused_total", "cause" => "signature").increment(1);
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    stream(app, Carrier::Twilio, given, upgrade)
+}
+
+fn stream(app: Arc<App>, carrier: Carrier, given: Option<&str>, upgrade: WebSocketUpgrade) -> Response {
     if !is_allowed(app.config.media_stream_secret.as_ref(), given) {
         metrics::counter!("streams_refused_total", "cause" => "secret").increment(1);
         return StatusCode::UNAUTHORIZED.into_response();
@@ -89,7 +125,7 @@ fn stream(app: Arc<App>, given: Option<&str>, upgrade: WebSocketUpgrade) -> Resp
         .max_write_buffer_size(256 * 1024)
         .max_message_size(256 * 1024)
         .max_frame_size(256 * 1024)
-        .on_upgrade(move |socket| session::serve(app, socket, place))
+        .on_upgrade(move |socket| session::serve(app, carrier, socket, place))
 }
 
 /// Without a configured secret everybody is let in: the carrier's IP allowlist, or loopback, is the lock then.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     app::{App, Place},
-    carrier::{CarrierEvent, SAMPLE_RATE_HZ, StreamStart, exotel::Reader},
+    carrier::{Carrier, CarrierEvent, Reader, SAMPLE_RATE_HZ, StreamStart},
 };
 use actor::Actor;
 
@@ -30,12 +30,12 @@ const BRIEFING_DEADLINE: Duration = Duration::from_secs(8);
 /// Frames before `start` that are tolerated (`connected`, and whatever else there may be).
 const MAX_FRAMES_BEFORE_START: usize = 50;
 
-/// Holds one stream until it is over. `place` is given back at the end.
-pub async fn serve(app: Arc<App>, socket: WebSocket, place: Place) {
+/// Holds one stream of this carrier's until it is over. `place` is given back at the end.
+pub async fn serve(app: Arc<App>, carrier: Carrier, socket: WebSocket, place: Place) {
     let (mut sink, mut source) = socket.split();
-    let refusal = match begin(&app, &mut source).await {
+    let refusal = match begin(&app, carrier, &mut source).await {
         Ok((start, began, briefing)) => {
-            let actor = Actor::new(app, sink, start, began, briefing);
+            let actor = Actor::new(app, sink, carrier, start, began, briefing);
             Box::pin(actor.run(source)).await;
             drop(place);
             return;
@@ -76,22 +76,24 @@ impl NotACall {
 
 async fn begin(
     app: &App,
+    carrier: Carrier,
     source: &mut SplitStream<WebSocket>,
 ) -> Result<(StreamStart, Instant, Box<Briefing>), NotACall> {
-    let start = timeout(START_DEADLINE, start_frame(source)).await.ok().flatten().ok_or(NotACall::NoStart)?;
+    let start = timeout(START_DEADLINE, start_frame(carrier, source)).await.ok().flatten().ok_or(NotACall::NoStart)?;
     let began = Instant::now();
     if start.sample_rate_hz != SAMPLE_RATE_HZ {
         return Err(NotACall::SampleRate);
     }
-    match timeout_at(began + BRIEFING_DEADLINE, app.store.take_stream(&start, app.config.max_call_duration())).await {
+    let taking = app.store.take_stream(carrier, &start, app.config.max_call_duration());
+    match timeout_at(began + BRIEFING_DEADLINE, taking).await {
         Ok(Some(briefing)) => Ok((start, began, Box::new(briefing))),
         Ok(None) => Err(NotACall::Unknown),
         Err(_elapsed) => Err(NotACall::NoBriefing),
     }
 }
 
-async fn start_frame(source: &mut SplitStream<WebSocket>) -> Option<StreamStart> {
-    let mut reader = Reader::default();
+async fn start_frame(carrier: Carrier, source: &mut SplitStream<WebSocket>) -> Option<StreamStart> {
+    let mut reader = Reader::of(carrier);
     let mut samples = Vec::new();
     for _ in 0..MAX_FRAMES_BEFORE_START {
         let Message::Text(text) = source.next().await?.ok()? else { continue };

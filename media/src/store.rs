@@ -30,6 +30,8 @@ const LOOK_UP_FOR: Duration = Duration::from_secs(3);
 /// From then on a call without a carrier id may also be meant: its answer was perhaps lost.
 const ADOPT_AFTER: Duration = Duration::from_secs(1);
 const LOOK_UP_EVERY: Duration = Duration::from_millis(150);
+/// The stream's parameter that holds our own name for its call, where we could give it one.
+const REFERENCE: &str = "reference";
 /// Numbers without a country code are Indian on this carrier.
 const HOME_REGION: &str = "IN";
 
@@ -69,12 +71,12 @@ impl Store {
     /// The carrier may open the stream before the answer to our dial request has been committed, so that "unknown" is asked
     /// again for a while; and a database that is away may be back before the human has hung up, so that it is asked until the
     /// caller gives up waiting. `longest_call` is the maximum duration of all the call's streams together.
-    pub async fn take_stream(&self, start: &StreamStart, longest_call: Duration) -> Option<Briefing> {
+    pub async fn take_stream(&self, carrier: Carrier, start: &StreamStart, longest_call: Duration) -> Option<Briefing> {
         let began = Instant::now();
         let mut failed = false;
         loop {
             let phones = if began.elapsed() >= ADOPT_AFTER { numbers(start) } else { Vec::new() };
-            match self.take_now(start, &phones, longest_call).await {
+            match self.take_now(carrier, start, &phones, longest_call).await {
                 Ok(Some(briefing)) => return Some(briefing),
                 Ok(None) if began.elapsed() + LOOK_UP_EVERY > LOOK_UP_FOR => return None,
                 Ok(None) => {}
@@ -90,16 +92,19 @@ impl Store {
 
     async fn take_now(
         &self,
+        carrier: Carrier,
         start: &StreamStart,
         phones: &[Phone],
         longest_call: Duration,
     ) -> sqlx::Result<Option<Briefing>> {
         let mut tx = self.db.begin().await?;
-        let mut expected = stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, None).await?;
+        let mut expected = match start.custom_parameters.get(REFERENCE) {
+            Some(reference) => stream::named_call(&mut tx, carrier, &start.call_sid, reference).await?,
+            None => stream::expected_call(&mut tx, carrier, &start.call_sid, None).await?,
+        };
         for phone in phones {
             if expected.is_none() {
-                expected =
-                    stream::expected_call(&mut tx, Carrier::Exotel, &start.call_sid, Some(phone.as_str())).await?;
+                expected = stream::expected_call(&mut tx, carrier, &start.call_sid, Some(phone.as_str())).await?;
             }
         }
         let Some(call_id) = expected else { return Ok(None) };

@@ -4,7 +4,7 @@
 //! imports no workspace crate and writes its JSON from the providers' documents, so that a field
 //! misspelt in the product is refused here instead of agreeing with itself.
 //!
-//! Start reading at [`exotel`] (a call's life), then [`callee`] (the human at the other end).
+//! Start reading at [`exotel`] (a call's life, also that of a call of [`twilio`]), then [`callee`] (the human at the other end).
 
 #![expect(
     clippy::disallowed_methods,
@@ -29,6 +29,7 @@ pub mod scenarios;
 mod server;
 pub mod settings;
 pub mod speech;
+pub mod twilio;
 pub mod world;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub fn app(world: Arc<World>) -> Router {
     Router::new()
         .merge(control::router())
         .merge(exotel::router())
+        .merge(twilio::router())
         .merge(deepgram::router())
         .merge(openai::router())
         .merge(elevenlabs::router())

@@ -35,6 +35,13 @@ pub struct Settings {
     /// Connect applet's dynamic URL of that flow, asked where the flow transfers.
     #[arg(long, env = "SANDBOX_CONNECT_URL")]
     pub connect_url: Option<String>,
+    #[arg(long, env = "SANDBOX_TWILIO_SID", default_value_t = Settings::default().twilio_sid)]
+    pub twilio_sid: String,
+    #[arg(long, env = "SANDBOX_TWILIO_TOKEN", default_value_t = Settings::default().twilio_token)]
+    pub twilio_token: String,
+    /// The account's numbers, comma-separated, as `+14155550100`.
+    #[arg(long, env = "SANDBOX_TWILIO_NUMBERS", value_delimiter = ',', default_values_t = Settings::default().twilio_numbers)]
+    pub twilio_numbers: Vec<String>,
     /// Divides ring times and carrier delays (never speech): 10 makes a 5 s ring last 0.5 s.
     #[arg(long, env = "SANDBOX_RATE", default_value_t = Settings::default().rate)]
     pub rate: f64,
@@ -95,6 +102,9 @@ impl Default for Settings {
             voicebot_url: None,
             passthru_url: None,
             connect_url: None,
+            twilio_sid: "AC0123456789abcdef0123456789abcdef".into(),
+            twilio_token: "sandbox-twilio-token".into(),
+            twilio_numbers: vec!["+14155550100".into()],
             rate: 1.0,
             requests_per_minute: 200,
             details_delay_ms: 5_000,

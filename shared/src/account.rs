@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::call::Carrier;
 use crate::call_event::{self, NewEvent};
 use crate::id::{AccountId, CampaignId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
@@ -17,6 +18,7 @@ pub struct Account {
     pub calls_per_second: f64,
     pub min_gap_minutes: i32,
     pub max_calls_per_number_per_day: i32,
+    pub carrier: Carrier,
     pub created_at: DateTime<Utc>,
 }
 
@@ -31,6 +33,7 @@ impl Account {
             calls_per_second: self.calls_per_second,
             min_gap_minutes: self.min_gap_minutes,
             max_calls_per_number_per_day: self.max_calls_per_number_per_day,
+            carrier: self.carrier,
         }
     }
 }
@@ -49,6 +52,8 @@ pub struct AccountSettings {
     pub min_gap_minutes: i32,
     /// In any 24 hours.
     pub max_calls_per_number_per_day: i32,
+    /// Whom new calls are placed with.
+    pub carrier: Carrier,
 }
 
 pub async fn create(db: impl PgExecutor<'_>, name: &str, region: &str, time_zone: &str) -> sqlx::Result<AccountId> {
@@ -67,7 +72,7 @@ pub async fn get(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<Option<
         Account,
         r#"
         select id as "id: AccountId", name, region, time_zone, max_concurrent_calls, calls_per_second, min_gap_minutes,
-            max_calls_per_number_per_day, created_at
+            max_calls_per_number_per_day, carrier as "carrier: Carrier", created_at
         from accounts
         where id = $1
         "#,
@@ -100,7 +105,7 @@ pub async fn update(
         r#"
         update accounts
         set region = $2, time_zone = $3, max_concurrent_calls = $4, calls_per_second = $5, min_gap_minutes = $6,
-            max_calls_per_number_per_day = $7
+            max_calls_per_number_per_day = $7, carrier = $8
         where id = $1
         "#,
         before.id as AccountId,
@@ -110,6 +115,7 @@ pub async fn update(
         settings.calls_per_second,
         settings.min_gap_minutes,
         settings.max_calls_per_number_per_day,
+        settings.carrier.as_str(),
     )
     .execute(&mut *db)
     .await?;

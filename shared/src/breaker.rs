@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::alert::{self, AlertKind, NewAlert};
+use crate::call::Carrier;
 use crate::calling_window::parse_zone;
 use crate::campaign::Campaign;
 use crate::id::{AccountId, CallId, CampaignId};
@@ -50,11 +51,12 @@ pub async fn check(
 pub async fn pause_account(
     db: &mut PgConnection,
     account: AccountId,
+    carrier: Carrier,
     cause: AccountFailure,
     now: DateTime<Utc>,
 ) -> sqlx::Result<usize> {
     let zone = zone(&mut *db, account, None).await?;
-    let (kind, detail) = (cause.kind(), words::of_account(cause, now, zone));
+    let (kind, detail) = (cause.kind(), words::of_account(carrier, cause, now, zone));
     let running = sqlx::query_scalar!(
         r#"
         select id as "id: CampaignId" from campaigns

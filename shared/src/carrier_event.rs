@@ -5,6 +5,7 @@
 //! out of order changes nothing.
 
 mod exotel;
+mod twilio;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::call_event::{self, NewEvent};
 use crate::id::{CallEventId, CallId};
 
 pub use exotel::{parse as parse_exotel, stream_report};
+pub use twilio::parse as parse_twilio;
 
 /// Fields of one webhook that are kept; no carrier sends half as many.
 const MAX_FIELDS: usize = 200;
@@ -26,8 +28,31 @@ const MAX_FIELDS: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
+    /// Exotel's.
     StatusCallback,
+    /// Exotel's.
     Passthru,
+    /// Twilio's status callback.
+    CallProgress,
+    /// Twilio asks what a call does next.
+    Voice,
+    /// Twilio's.
+    Recording,
+    /// Twilio's.
+    MachineDetection,
+}
+
+impl Source {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::StatusCallback => "status_callback",
+            Self::Passthru => "passthru",
+            Self::CallProgress => "call_progress",
+            Self::Voice => "voice",
+            Self::Recording => "recording",
+            Self::MachineDetection => "machine_detection",
+        }
+    }
 }
 
 /// A webhook as it is stored: its fields flat, nested ones under names such as `Legs[0][Status]`, whatever its encoding was.
@@ -80,17 +105,15 @@ impl Webhook {
             hash.update(text);
         };
         let field = |name: &str| self.fields.get(name).map_or("", String::as_str);
+        part(self.source.as_str());
+        part(self.reference.as_deref().unwrap_or_default());
         match self.source {
             Source::StatusCallback => {
-                part("status_callback");
-                part(self.reference.as_deref().unwrap_or_default());
                 for name in ["CallSid", "EventType", "Status", "DateUpdated"] {
                     part(field(name));
                 }
             }
-            Source::Passthru => {
-                part("passthru");
-                part(self.reference.as_deref().unwrap_or_default());
+            _ => {
                 for (name, value) in self.fields.iter().filter(|(name, _)| *name != "CurrentTime") {
                     part(name);
                     part(value);
@@ -139,7 +162,7 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
     // Skipping a locked row: the request that stored it and sweep may both come for it.
     let stored = sqlx::query!(
         r#"
-        select data, at from call_events
+        select data, at, carrier as "carrier!: Carrier" from call_events
         where id = $1 and kind = 'webhook' and applied_at is null
         for update skip locked
         "#,
@@ -149,8 +172,11 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
     .await?;
     let Some(stored) = stored else { return Ok(Applied::Taken) };
     let webhook: Webhook = serde_json::from_value(stored.data).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let event = parse_exotel(&webhook);
-    let Some(call) = find(&mut *db, &event).await? else { return Ok(Applied::UnknownCall) };
+    let event = match stored.carrier {
+        Carrier::Exotel => parse_exotel(&webhook),
+        Carrier::Twilio => parse_twilio(&webhook),
+    };
+    let Some(call) = find(&mut *db, stored.carrier, &event).await? else { return Ok(Applied::UnknownCall) };
     if !adopt(&mut *db, &call, &event).await? {
         let data = serde_json::json!({"webhook": id, "carrier_call_id": event.carrier_call_id});
         let conflict = NewEvent {
@@ -185,14 +211,15 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
 }
 
 /// By our own name for it first: the carrier's id may not have reached us yet.
-async fn find(db: &mut PgConnection, event: &CarrierEvent) -> sqlx::Result<Option<Call>> {
+async fn find(db: &mut PgConnection, carrier: Carrier, event: &CarrierEvent) -> sqlx::Result<Option<Call>> {
     if let Some(reference) = &event.reference
         && let Some(call) = Call::by_reference(&mut *db, reference).await?
+        && call.carrier == carrier
     {
         return Ok(Some(call));
     }
     match &event.carrier_call_id {
-        Some(id) => Call::by_carrier_call_id(db, Carrier::Exotel, id).await,
+        Some(id) => Call::by_carrier_call_id(db, carrier, id).await,
         None => Ok(None),
     }
 }

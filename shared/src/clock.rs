@@ -34,7 +34,8 @@ pub enum ClockError {
     #[error("CLOCK_SPEED must be between 1 and 10000")]
     Speed,
     #[error(
-        "a hurried clock is for rehearsals: EXOTEL_API_BASE_URL must be a loopback address when CLOCK_SPEED is set"
+        "a hurried clock is for rehearsals: EXOTEL_API_BASE_URL, and TWILIO_API_BASE_URL where Twilio is configured, must be \
+         loopback addresses when CLOCK_SPEED is set"
     )]
     RealCarrier,
 }

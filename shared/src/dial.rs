@@ -158,7 +158,7 @@ async fn pace_of(db: &mut PgConnection, id: CallId, limits: &Limits) -> sqlx::Re
     Ok(row.map(|row| Pace {
         account: row.account,
         carrier: row.carrier,
-        calls_per_second: row.calls_per_second.min(limits.carrier_calls_per_second),
+        calls_per_second: row.calls_per_second.min(limits.carrier_rates.of(row.carrier)),
         campaign: row.campaign_calls_per_second.map(|rate| (row.campaign, rate)),
     }))
 }

@@ -15,7 +15,7 @@ use crate::call::Carrier;
 use crate::id::{AccountId, CallId, CampaignId, LeadId, VoiceAgentId};
 use crate::jobs::place_call::PlaceCall;
 use crate::lead::LeadStatus;
-use crate::pace::{self, Bucket, Pace};
+use crate::pace::{self, Bucket, CarrierRates, Pace};
 use candidate::{Candidate, Rules, Verdict, judge};
 
 /// Candidates looked at in one transaction; more wait for the next.
@@ -29,8 +29,7 @@ const MAX_ROUNDS: usize = 5;
 /// What does not come from the campaign or its account.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// What the carrier lets one account start.
-    pub carrier_calls_per_second: f64,
+    pub carrier_rates: CarrierRates,
     /// A reserved call that is not dialed by then (wall clock) is looked at by `sweep`.
     pub lease: Duration,
     /// Nobody is dialed so shortly (domain time) before a window closes: between the last look at the guards and the phone that
@@ -77,6 +76,7 @@ struct Account {
     calls_per_second: f64,
     min_gap_minutes: i32,
     max_calls_per_day: i32,
+    carrier: Carrier,
 }
 
 /// Calls that hold a slot; the queued ones among them have not taken their token of the pace yet.
@@ -127,8 +127,8 @@ pub async fn dispatch(
         &mut *conn,
         &Pace {
             account: campaign.account,
-            carrier: Carrier::Exotel,
-            calls_per_second: limits.carrier_calls_per_second.min(account.calls_per_second),
+            carrier: account.carrier,
+            calls_per_second: limits.carrier_rates.of(account.carrier).min(account.calls_per_second),
             campaign: campaign.calls_per_second.map(|rate| (campaign.id, rate)),
         },
     )
@@ -177,7 +177,7 @@ async fn account(conn: &mut PgConnection, account: AccountId) -> sqlx::Result<Ac
         Account,
         r#"
         select max_concurrent_calls as max_concurrent, calls_per_second, min_gap_minutes,
-            max_calls_per_number_per_day as max_calls_per_day
+            max_calls_per_number_per_day as max_calls_per_day, carrier as "carrier: Carrier"
         from accounts where id = $1
         "#,
         account as AccountId,
@@ -330,7 +330,7 @@ async fn insert_calls(
         &references,
         &guards,
         limits.lease.as_secs_f64(),
-        Carrier::Exotel.as_str(),
+        account.carrier.as_str(),
     )
     .fetch_all(conn)
     .await?;

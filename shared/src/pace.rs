@@ -16,6 +16,23 @@ const RECOVERY_SECS: f64 = 60.0;
 /// Refusals this close together are one burst, and halve the pace once.
 const BURST_SECS: f64 = 5.0;
 
+/// Calls that each carrier lets one account start per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CarrierRates {
+    pub exotel: f64,
+    pub twilio: f64,
+}
+
+impl CarrierRates {
+    #[must_use]
+    pub const fn of(self, carrier: Carrier) -> f64 {
+        match carrier {
+            Carrier::Exotel => self.exotel,
+            Carrier::Twilio => self.twilio,
+        }
+    }
+}
+
 /// Whose calls start, and how fast they may.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {

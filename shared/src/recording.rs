@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::call::Carrier;
 use crate::id::{AccountId, CallId};
 use crate::jobs::fetch_recording::FetchRecording;
 
@@ -12,6 +13,8 @@ const READY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct PendingRecording {
     pub account_id: AccountId,
+    /// Whose address it is.
+    pub carrier: Carrier,
     pub source_url: String,
     /// Its call is still up: what the carrier has is a part of it, or nothing.
     pub is_growing: bool,
@@ -78,7 +81,7 @@ pub async fn pending(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Opti
     sqlx::query_as!(
         PendingRecording,
         r#"
-        select r.account_id as "account_id: AccountId", r.source_url,
+        select r.account_id as "account_id: AccountId", c.carrier as "carrier: Carrier", r.source_url,
             c.status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred') as "is_growing!"
         from recordings r join calls c on c.id = r.call_id
         where r.call_id = $1 and r.status = 'pending'

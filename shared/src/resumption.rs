@@ -1,6 +1,6 @@
 //! Whether a call whose stream has ended goes back to the voice agent, or on.
 //!
-//! The carrier's flow asks after every stream (Exotel: Passthru). Three know something. `media` writes why a stream ended before
+//! The carrier's flow asks after every stream (Exotel: Passthru; Twilio: the verb behind `<Connect>`). Three know something. `media` writes why a stream ended before
 //! it closes the socket, so that a row which has not ended was held by a process that died. The carrier saw how the socket went.
 //! And the call says whether it is over, and how often it has come back already.
 
@@ -39,6 +39,8 @@ pub enum StreamEnd {
     /// Without a goodbye.
     Broke,
     NeverOpened,
+    /// It was tried, and is over. Twilio says no more; whoever hung up is not asked about at all.
+    Over,
     #[default]
     Unsaid,
 }
@@ -68,6 +70,8 @@ pub struct KnownStream {
     /// `None` until `media` has said it.
     pub end_reason: Option<String>,
     pub resumptions: i32,
+    /// The call went back after it was last heard of: no stream has come of that.
+    pub sent_back_since: bool,
     /// The call's maximum duration is used up.
     pub time_is_up: bool,
 }
@@ -109,23 +113,26 @@ pub fn weigh(report: &StreamReport, standing: &Standing) -> Verdict {
     }
     // It was refused before it took the call, as is one that another process of ours could not look up.
     let another = report.stream_sid.as_ref().is_some_and(|sid| *sid != stream.stream_sid);
+    let unheeded = report.end == StreamEnd::Over && stream.sent_back_since;
     match (report.end, reason) {
+        _ if unheeded => Verdict::Back(NEVER_BEGAN),
         (StreamEnd::NeverOpened, _) => Verdict::Back(NEVER_BEGAN),
         (StreamEnd::Closed, _) if another => Verdict::Back(NEVER_BEGAN),
         (_, Some(HANDED_OVER)) => Verdict::Back(HANDED_OVER),
         (_, Some(_)) => Verdict::Back(STREAM_LOST),
         (StreamEnd::Broke, None) => Verdict::Back("media_died"),
-        (StreamEnd::Closed | StreamEnd::Unsaid | StreamEnd::CalleeLeft, None) => Verdict::NotYet,
+        (StreamEnd::Closed | StreamEnd::Over | StreamEnd::Unsaid | StreamEnd::CalleeLeft, None) => Verdict::NotYet,
     }
 }
 
 /// The verdict where the database cannot be asked in time. A stream that broke has a human at its end who has not hung up; who
 /// comes back finds `media` asking the database again. One that was closed in order is over: a conversation that is handed over
-/// without being able to say so breaks its socket. One that never opened is let go, for nobody could count how often.
+/// without being able to say so breaks its socket. One that never opened is let go, for nobody could count how often. One of which
+/// only that is known goes back, as if it broke: its carrier's question has a human behind it, and counts itself.
 #[must_use]
 pub fn weigh_alone(report: &StreamReport) -> Verdict {
     match report.end {
-        StreamEnd::Broke => Verdict::Back("broke_unseen"),
+        StreamEnd::Broke | StreamEnd::Over => Verdict::Back("broke_unseen"),
         StreamEnd::CalleeLeft => Verdict::On("callee_left"),
         StreamEnd::Closed | StreamEnd::NeverOpened | StreamEnd::Unsaid => Verdict::On("unseen"),
     }
@@ -142,6 +149,7 @@ pub async fn standing(
         r#"
         select c.id as "id: CallId", c.status as "status: CallStatus", c.withdrawn_at is not null as "withdrawn!", c.sent_back,
             s.stream_sid as "stream_sid?", s.end_reason, coalesce(s.resumptions, 0) as "resumptions!",
+            coalesce(c.sent_back_at > s.heartbeat_at, false) as "sent_back_since!",
             coalesce(s.ends_by <= now(), false) as "time_is_up!"
         from calls c
         left join streams s on s.call_id = c.id
@@ -163,6 +171,7 @@ pub async fn standing(
             stream_sid,
             end_reason: row.end_reason,
             resumptions: row.resumptions,
+            sent_back_since: row.sent_back_since,
             time_is_up: row.time_is_up,
         }),
     }))
@@ -200,6 +209,7 @@ mod tests {
             stream_sid: "s1".into(),
             end_reason: end_reason.map(str::to_owned),
             resumptions: 0,
+            sent_back_since: false,
             time_is_up: false,
         };
         Standing { call_id: CallId(1), over: false, sent_back: 0, stream: Some(stream) }
@@ -213,8 +223,8 @@ mod tests {
 
     #[test]
     fn what_media_said_decides_before_what_the_carrier_saw() {
-        use StreamEnd::{Broke, Closed, NeverOpened, Unsaid};
-        for end in [Broke, Closed, NeverOpened, Unsaid] {
+        use StreamEnd::{Broke, Closed, NeverOpened, Over, Unsaid};
+        for end in [Broke, Closed, NeverOpened, Over, Unsaid] {
             for reason in [HANDED_OVER, STREAM_LOST] {
                 let because = if end == NeverOpened { NEVER_BEGAN } else { reason };
                 assert_eq!(weigh(&report(end), &standing(Some(reason))), Verdict::Back(because), "{end:?}");
@@ -231,6 +241,7 @@ mod tests {
         assert_eq!(weigh(&report(StreamEnd::Broke), &standing(None)), Verdict::Back("media_died"));
         assert_eq!(weigh(&report(StreamEnd::Closed), &standing(None)), Verdict::NotYet);
         assert_eq!(weigh(&report(StreamEnd::Unsaid), &standing(None)), Verdict::NotYet);
+        assert_eq!(weigh(&StreamReport { stream_sid: None, end: StreamEnd::Over }, &standing(None)), Verdict::NotYet);
     }
 
     #[test]
@@ -238,8 +249,12 @@ mod tests {
         let refused = StreamReport { stream_sid: Some("s2".into()), end: StreamEnd::Closed };
         assert_eq!(weigh(&refused, &standing(None)), Verdict::Back(NEVER_BEGAN));
         assert_eq!(weigh(&report(StreamEnd::NeverOpened), &standing(None)), Verdict::Back(NEVER_BEGAN));
+        let over = StreamReport { stream_sid: None, end: StreamEnd::Over };
+        let unheeded = with(|standing| standing.stream.iter_mut().for_each(|stream| stream.sent_back_since = true));
+        assert_eq!(weigh(&over, &unheeded), Verdict::Back(NEVER_BEGAN));
         let first = with(|standing| standing.stream = None);
         assert_eq!(weigh(&report(StreamEnd::NeverOpened), &first), Verdict::Back(NEVER_BEGAN));
+        assert_eq!(weigh(&report(StreamEnd::Over), &first), Verdict::Back(NEVER_BEGAN));
         assert_eq!(weigh(&report(StreamEnd::Unsaid), &first), Verdict::On("no_stream"));
     }
 
@@ -257,8 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_database_only_a_broken_stream_goes_back() {
-        assert_eq!(weigh_alone(&report(StreamEnd::Broke)), Verdict::Back("broke_unseen"));
+    fn without_a_database_only_a_stream_that_may_have_broken_goes_back() {
+        for end in [StreamEnd::Broke, StreamEnd::Over] {
+            assert_eq!(weigh_alone(&report(end)), Verdict::Back("broke_unseen"));
+        }
         for end in [StreamEnd::CalleeLeft, StreamEnd::Closed, StreamEnd::NeverOpened, StreamEnd::Unsaid] {
             assert!(matches!(weigh_alone(&report(end)), Verdict::On(_)), "{end:?}");
         }

@@ -43,6 +43,24 @@ pub async fn expected_call(
     Ok(Call::record_carrier_id(db, only, carrier_call_id).await?.then_some(only))
 }
 
+/// The live call that `reference` names, if the carrier's call is its, or may be: it adopts an id that had not reached it yet.
+pub async fn named_call(
+    db: &mut PgConnection,
+    carrier: Carrier,
+    carrier_call_id: &str,
+    reference: &str,
+) -> sqlx::Result<Option<CallId>> {
+    let Some(call) = Call::by_reference(&mut *db, reference).await? else { return Ok(None) };
+    if call.carrier != carrier || call.status.is_terminal() || call.withdrawn_at.is_some() {
+        return Ok(None);
+    }
+    let owner = Call::by_carrier_call_id(&mut *db, carrier, carrier_call_id).await?;
+    if owner.is_some_and(|owner| owner.id != call.id) {
+        return Ok(None);
+    }
+    Ok(Call::record_carrier_id(db, call.id, carrier_call_id).await?.then_some(call.id))
+}
+
 /// All that a voice agent must know before it speaks.
 #[derive(Clone, Debug)]
 pub struct Briefing {

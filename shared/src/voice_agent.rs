@@ -30,6 +30,8 @@ pub struct VoiceAgentSettings {
     pub playbook: Option<serde_json::Value>,
     /// Wait for the human's hello before greeting, instead of speaking at once.
     pub wait_for_hello: bool,
+    /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
+    pub gathered_speech: bool,
 }
 
 impl Default for VoiceAgentSettings {
@@ -46,6 +48,7 @@ impl Default for VoiceAgentSettings {
             keyterms: Vec::new(),
             playbook: None,
             wait_for_hello: false,
+            gathered_speech: false,
         }
     }
 }

@@ -11,3 +11,4 @@ mod providers;
 mod resume;
 mod tidy;
 mod torture;
+mod twilio;

@@ -43,4 +43,4 @@ for _ in $(seq 100); do
 done
 [ "${up:-}" = yes ] || { echo "the sandbox did not come up; see $log" >&2; exit 1; }
 
-SANDBOX_ADDR="127.0.0.1:$port" "$venv/bin/python" -W ignore -m unittest --verbose "$here/test_sdks.py"
+SANDBOX_ADDR="127.0.0.1:$port" "$venv/bin/python" -W ignore -m unittest --verbose "$here/test_sdks.py" "$here/test_twilio.py"

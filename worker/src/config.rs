@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::clock::{ClockConfig, is_loopback};
 use shared::storage::StorageConfig;
 
@@ -28,6 +28,10 @@ pub struct Config {
     pub alert_webhook_url: Option<String>,
     #[command(flatten)]
     pub exotel: ExotelConfig,
+    #[command(flatten)]
+    pub twilio: TwilioConfig,
+    #[command(flatten)]
+    pub dialing: DialingConfig,
     #[command(flatten)]
     pub llm: LlmConfig,
     #[command(flatten)]
@@ -60,36 +64,64 @@ pub struct Config {
     pub drain_grace_secs: u64,
 }
 
-/// The carrier account calls are placed with. Names as the carrier's own documents have them.
+/// The Exotel account that calls are placed with, where there is one. Names as the carrier's own documents have them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExotelConfig {
     /// Path segment of every request; not the user name.
     #[arg(long, env = "EXOTEL_ACCOUNT_SID")]
-    pub exotel_account_sid: String,
+    pub exotel_account_sid: Option<String>,
     /// User name of Basic authentication.
     #[arg(long, env = "EXOTEL_API_KEY", hide_env_values = true)]
-    pub exotel_api_key: SecretString,
+    pub exotel_api_key: Option<SecretString>,
     /// Its password.
     #[arg(long, env = "EXOTEL_API_TOKEN", hide_env_values = true)]
-    pub exotel_api_token: SecretString,
+    pub exotel_api_token: Option<SecretString>,
     /// The ExoPhone that callees see.
     #[arg(long, env = "EXOTEL_VIRTUAL_NUMBER")]
-    pub exotel_virtual_number: String,
+    pub exotel_virtual_number: Option<String>,
     /// The flow that runs on answer: a Voicebot applet at our `media`.
     #[arg(long, env = "EXOTEL_EXOPHLO_ID")]
-    pub exotel_exophlo_id: String,
+    pub exotel_exophlo_id: Option<String>,
     /// `https://api.in.exotel.com` for accounts of the Mumbai cluster.
     #[arg(long, env = "EXOTEL_API_BASE_URL", default_value = "https://api.exotel.com")]
     pub exotel_api_base_url: url::Url,
+    /// Calls that the carrier lets the account start per second. Exotel allows 200 requests a minute, questions included.
+    #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
+    pub exotel_calls_per_second: f64,
+}
+
+/// The Twilio account, where there is one.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TwilioConfig {
+    /// `AC…`: path segment of every request, and the user name.
+    #[arg(long, env = "TWILIO_ACCOUNT_SID")]
+    pub twilio_account_sid: Option<String>,
+    /// The password; Twilio signs its webhooks with it, so that `api` and `media` are given the same.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    pub twilio_auth_token: Option<SecretString>,
+    /// The number that callees see, as `+14155550100`.
+    #[arg(long, env = "TWILIO_NUMBER")]
+    pub twilio_number: Option<String>,
+    /// `https://api.dublin.ie1.twilio.com` and its like for accounts of other regions.
+    #[arg(long, env = "TWILIO_API_BASE_URL", default_value = "https://api.twilio.com")]
+    pub twilio_api_base_url: url::Url,
+    /// Calls that the carrier starts per second; what is asked beyond waits in its queue.
+    #[arg(long, env = "TWILIO_CALLS_PER_SECOND", default_value_t = 1.0)]
+    pub twilio_calls_per_second: f64,
+    /// Whether Twilio listens for answering machines, at a price per call, and tells us while the voice agent speaks already.
+    #[arg(long, env = "TWILIO_MACHINE_DETECTION", action = clap::ArgAction::Set, default_value_t = false)]
+    pub twilio_machine_detection: bool,
+}
+
+/// Waits of every carrier.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DialingConfig {
     /// Seconds to wait for an answer of the carrier's API.
     #[arg(long, env = "CARRIER_TIMEOUT_SECS", default_value_t = 10)]
     pub carrier_timeout_secs: u64,
     /// Seconds a phone rings before the carrier gives up.
     #[arg(long, env = "RING_TIMEOUT_SECS", default_value_t = 45)]
     pub ring_timeout_secs: u32,
-    /// Calls that the carrier lets the account start per second. Exotel allows 200 requests a minute, questions included.
-    #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
-    pub exotel_calls_per_second: f64,
 }
 
 /// The language model that reads finished conversations.
@@ -147,6 +179,22 @@ impl LlmConfig {
 }
 
 impl ExotelConfig {
+    /// Whether there is an account; an empty setting is none.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.exotel_account_sid.as_ref().is_some_and(|sid| !sid.is_empty())
+    }
+}
+
+impl TwilioConfig {
+    /// Whether there is an account; an empty setting is none.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.twilio_account_sid.as_ref().is_some_and(|sid| !sid.is_empty())
+    }
+}
+
+impl DialingConfig {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.carrier_timeout_secs.max(1))
@@ -155,6 +203,29 @@ impl ExotelConfig {
     #[must_use]
     pub fn ring_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.ring_timeout_secs))
+    }
+}
+
+/// # Errors
+/// The setting is missing or empty; the error names its variable.
+pub fn required<'a, T: Setting>(name: &'static str, value: Option<&'a T>) -> anyhow::Result<&'a T> {
+    value.filter(|value| !value.is_empty()).ok_or_else(|| anyhow::anyhow!("{name} is missing"))
+}
+
+/// A text that a setting may hold.
+pub trait Setting {
+    fn is_empty(&self) -> bool;
+}
+
+impl Setting for String {
+    fn is_empty(&self) -> bool {
+        self.as_str().is_empty()
+    }
+}
+
+impl Setting for SecretString {
+    fn is_empty(&self) -> bool {
+        self.expose_secret().is_empty()
     }
 }
 
@@ -170,16 +241,6 @@ mod tests {
             "--our-base-url",
             "http://127.0.0.1",
             "--callback-secret",
-            "x",
-            "--exotel-account-sid",
-            "x",
-            "--exotel-api-key",
-            "x",
-            "--exotel-api-token",
-            "x",
-            "--exotel-virtual-number",
-            "x",
-            "--exotel-exophlo-id",
             "x",
             "--alert-webhook-url",
             url,

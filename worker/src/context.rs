@@ -9,9 +9,10 @@ use sqlx::PgPool;
 
 use shared::clock::Clock;
 use shared::dispatch::Limits;
+use shared::pace::CarrierRates;
 use shared::storage::Storage;
 
-use crate::carrier::Exotel;
+use crate::carrier::Carriers;
 use crate::config::Config;
 use crate::jobs::place_call::GUARDS_FRESH_FOR;
 use crate::summary::Summarizer;
@@ -20,7 +21,7 @@ use crate::summary::Summarizer;
 pub struct Context {
     pub db: PgPool,
     pub clock: Clock,
-    pub carrier: Exotel,
+    pub carriers: Carriers,
     pub storage: Storage,
     /// For recordings: follows no redirect by itself.
     pub http: reqwest::Client,
@@ -56,31 +57,38 @@ impl Context {
     /// A setting that cannot be used, with its variable's name.
     pub fn new(config: &Config, db: PgPool) -> anyhow::Result<Self> {
         let clock = config.clock.clock(config.exotel.exotel_api_base_url.as_str())?;
+        if config.twilio.is_configured() {
+            // The same clock; only that this carrier allows it, too, is of interest.
+            config.clock.clock(config.twilio.twilio_api_base_url.as_str())?;
+        }
         let max_call = config.max_call_duration();
-        let carrier = Exotel::new(&config.exotel, &config.our_base_url, &config.callback_secret, max_call)?;
+        let carriers = Carriers::new(config)?;
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("the HTTP client does not start")?;
-        let timeout = config.exotel.timeout();
+        let timeout = config.dialing.timeout();
         let last_dial_before_close = clock.domain(GUARDS_FRESH_FOR + timeout);
         Ok(Self {
             db,
             clock,
-            carrier,
+            carriers,
             storage: config.storage.open()?,
             http,
             summarizer: Arc::new(Summarizer::new(&config.llm)?),
             settings: Arc::new(Settings {
                 limits: Limits {
-                    carrier_calls_per_second: config.exotel.exotel_calls_per_second,
+                    carrier_rates: CarrierRates {
+                        exotel: config.exotel.exotel_calls_per_second,
+                        twilio: config.twilio.twilio_calls_per_second,
+                    },
                     lease: Duration::from_secs(60),
                     last_dial_before_close,
                 },
                 answer_within: timeout + Duration::from_secs(5),
-                ring_silence: config.exotel.ring_timeout() + Duration::from_secs(30),
+                ring_silence: config.dialing.ring_timeout() + Duration::from_secs(30),
                 max_call,
                 reconcile_horizon: config.reconcile_horizon(),
                 max_recording_bytes: config.max_recording_bytes(),

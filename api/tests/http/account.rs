@@ -14,13 +14,14 @@ async fn limits_are_changed_one_by_one_and_the_change_is_kept() {
     api.call("POST", &format!("/campaigns/{campaign}/start"), None).await;
     sqlx::query("delete from apalis.jobs").execute(&api.db).await.unwrap();
 
-    let change =
-        json!({"min_gap_minutes": 60, "region": "us", "time_zone": "america/new_york", "calls_per_second": 0.5});
+    let change = json!({"min_gap_minutes": 60, "region": "us", "time_zone": "america/new_york", "calls_per_second": 0.5,
+            "carrier": "twilio"});
     let changed = api.call("PATCH", "/account", Some(change)).await;
     assert_eq!(changed.status, 200, "{}", changed.text());
     let changed = changed.json();
     assert_eq!((&changed["min_gap_minutes"], &changed["region"]), (&json!(60), &json!("US")));
     assert_eq!((&changed["time_zone"], &changed["calls_per_second"]), (&json!("America/New_York"), &json!(0.5)));
+    assert_eq!((&before["carrier"], &changed["carrier"]), (&json!("exotel"), &json!("twilio")));
     assert_eq!(changed["max_calls_per_number_per_day"], 4, "what is left out stays");
     assert_eq!(api.get("/account").await.json(), changed);
     let kept: Value = sqlx::query_scalar("select data from call_events where kind = 'account_changed'")
@@ -40,7 +41,7 @@ async fn limits_are_changed_one_by_one_and_the_change_is_kept() {
 async fn every_limit_out_of_bounds_is_told_and_none_is_taken() {
     let api = TestApi::start().await;
     let bad = json!({"min_gap_minutes": -1, "max_calls_per_number_per_day": 0, "max_concurrent_calls": 10001,
-        "calls_per_second": 0, "region": "XX", "time_zone": "Mars/Olympus", "name": "Mine"});
+        "calls_per_second": 0, "region": "XX", "time_zone": "Mars/Olympus", "name": "Mine", "carrier": "pigeon"});
     let problem = api.call("PATCH", "/account", Some(bad)).await.json();
     let mut told: Vec<(&str, &str)> = problem["errors"]
         .as_array()
@@ -53,6 +54,7 @@ async fn every_limit_out_of_bounds_is_told_and_none_is_taken() {
         told,
         [
             ("/calls_per_second", "out_of_range"),
+            ("/carrier", "unknown_carrier"),
             ("/max_calls_per_number_per_day", "out_of_range"),
             ("/max_concurrent_calls", "out_of_range"),
             ("/min_gap_minutes", "out_of_range"),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use shared::alert::{self, AlertKind, NewAlert};
 use shared::breaker::{self, AccountFailure};
+use shared::call::Carrier;
 use shared::id::AccountId;
 
 use crate::harness::{TestApi, monday};
@@ -22,8 +23,14 @@ async fn a_pause_tells_its_reason_and_its_alert_until_it_is_resumed() {
     let path = format!("/campaigns/{campaign}");
     api.call("POST", &format!("{path}/start"), None).await;
     let mut tx = api.db.begin().await.unwrap();
-    assert_eq!(breaker::pause_account(&mut tx, api.account, AccountFailure::Balance, monday()).await.unwrap(), 1);
-    assert_eq!(breaker::pause_account(&mut tx, api.account, AccountFailure::Balance, monday()).await.unwrap(), 0);
+    assert_eq!(
+        breaker::pause_account(&mut tx, api.account, Carrier::Exotel, AccountFailure::Balance, monday()).await.unwrap(),
+        1
+    );
+    assert_eq!(
+        breaker::pause_account(&mut tx, api.account, Carrier::Exotel, AccountFailure::Balance, monday()).await.unwrap(),
+        0
+    );
     tx.commit().await.unwrap();
 
     let paused = api.get(&path).await.json();

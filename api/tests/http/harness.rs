@@ -4,7 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::llm::Llm;
 use api::state::{App, AppState, CampaignDefaults};
+use api::twilio::TwilioAccount;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -14,6 +16,7 @@ use serde_json::Value;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
+use shared::pace::CarrierRates;
 use shared::storage::Storage;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -22,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub const SECRET: &str = "test-secret";
+pub const TWILIO_TOKEN: &str = "twilio-token";
 
 pub struct TestApi {
     pub app: App,
@@ -66,6 +70,11 @@ pub fn monday() -> DateTime<Utc> {
 
 impl TestApi {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With a language model for calls whose carrier gathers speech.
+    pub async fn start_with(llm: Option<Llm>) -> Self {
         let (database, url) = fresh_database().await;
         let db = shared::db::connect(&url, 8, "api-tests").unwrap();
         shared::db::migrate(&db).await.unwrap();
@@ -78,7 +87,12 @@ impl TestApi {
             base_url: "https://api.example".into(),
             storage: Storage::local(recordings.path()).unwrap(),
             defaults: CampaignDefaults { calling_hours: CallingHours::default(), max_concurrent_calls: 10 },
-            carrier_calls_per_second: 3.0,
+            carrier_rates: CarrierRates { exotel: 3.0, twilio: 1.0 },
+            llm,
+            twilio: Some(TwilioAccount {
+                auth_token: TWILIO_TOKEN.into(),
+                stream_url: Some("wss://media.example/twilio/media".parse().unwrap()),
+            }),
             max_upload_bytes: 1024 * 1024,
             metrics: Arc::new(String::new),
             tasks: TaskTracker::new(),

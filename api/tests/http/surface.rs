@@ -52,6 +52,10 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("post", "/passthru-handler"),
     ("post", "/webhooks/exotel/sms"),
     ("get", "/webhooks/exotel/sms"),
+    ("post", "/webhooks/twilio/voice"),
+    ("post", "/webhooks/twilio/status"),
+    ("post", "/webhooks/twilio/recording"),
+    ("post", "/webhooks/twilio/machine-detection"),
 ];
 
 #[test]

@@ -4,27 +4,23 @@
 //! integers. The parser takes all of it, even both spellings in one frame; the writer sends the superset that no
 //! capture contradicts: `stream_sid` everywhere, `streamSid` beside it in `mark` and `clear`, every number a string.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt::{self, Write},
-};
+use std::{collections::BTreeMap, fmt::Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{CarrierEvent, FrameError, SAMPLE_RATE_HZ, StreamStart};
+use super::{
+    CarrierEvent, FrameError, SAMPLE_RATE_HZ, StreamStart, event_name,
+    json::{Number, Text, body, digit, text_at},
+};
 
 /// Decoded audio in one frame, by Exotel's document.
 const MAX_PAYLOAD_BYTES: usize = 100_000;
 
 /// Decoded payloads must be a multiple of this, or the platform waits 20 ms after the short packet: an audible gap.
 pub const PAYLOAD_UNIT_BYTES: usize = 320;
-
-/// Longest name of an unknown event that is kept.
-const MAX_KIND_CHARS: usize = 32;
 
 /// Decodes frames, reusing one buffer for the bytes between base64 and samples.
 #[derive(Debug, Default)]
@@ -45,7 +41,7 @@ impl Reader {
             "mark" => mark(&frame),
             "clear" => Ok(CarrierEvent::Clear),
             "stop" => Ok(CarrierEvent::Stop { reason: body(frame.stop).and_then(|b| text_at(&b, &["reason"])) }),
-            other => Ok(CarrierEvent::Unknown { kind: other.chars().take(MAX_KIND_CHARS).collect() }),
+            other => Ok(CarrierEvent::Unknown { kind: event_name(other) }),
         }
     }
 
@@ -91,57 +87,6 @@ struct Media<'a> {
     payload: Option<Text<'a>>,
     #[serde(default)]
     timestamp: Option<Number>,
-}
-
-/// A string borrowed from the frame unless it holds escapes (some encoders write `\/` in base64).
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// A number that may arrive as a string. What is not a number at all reads as 0: it only orders things.
-#[derive(Clone, Copy)]
-struct Number(u64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Number;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or a number in a string")
-            }
-            fn visit_u64<E>(self, n: u64) -> Result<Number, E> {
-                Ok(Number(n))
-            }
-            fn visit_i64<E>(self, n: i64) -> Result<Number, E> {
-                Ok(Number(u64::try_from(n).unwrap_or(0)))
-            }
-            fn visit_f64<E>(self, n: f64) -> Result<Number, E> {
-                Ok(Number(n as u64))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Number, E> {
-                Ok(Number(text.trim().parse().unwrap_or(0)))
-            }
-            fn visit_unit<E>(self) -> Result<Number, E> {
-                Ok(Number(0))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-/// Frames that come once in a while are read as loose JSON: tolerance is worth more than speed there.
-fn body(raw: Option<&RawValue>) -> Option<Value> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-/// The first of `keys` that holds something printable, as text.
-fn text_at(body: &Value, keys: &[&str]) -> Option<String> {
-    keys.iter().find_map(|key| match body.get(key)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    })
 }
 
 fn start(frame: &Frame<'_>) -> Result<StreamStart, FrameError> {
@@ -192,10 +137,8 @@ fn custom_parameters(object: &serde_json::Map<String, Value>) -> BTreeMap<String
 
 fn dtmf(frame: &Frame<'_>) -> Result<CarrierEvent, FrameError> {
     let missing = FrameError::Missing { event: "dtmf", field: "dtmf.digit" };
-    let Some(digit) = body(frame.dtmf).and_then(|b| text_at(&b, &["digit", "digits"])) else { return Err(missing) };
-    // Digits have been seen inside an extra pair of quotes.
-    let digit = digit.chars().find(|c| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D'));
-    digit.map(|digit| CarrierEvent::Dtmf { digit }).ok_or(missing)
+    let pressed = body(frame.dtmf).and_then(|b| text_at(&b, &["digit", "digits"]));
+    pressed.and_then(|pressed| digit(&pressed)).map(|digit| CarrierEvent::Dtmf { digit }).ok_or(missing)
 }
 
 fn mark(frame: &Frame<'_>) -> Result<CarrierEvent, FrameError> {

@@ -4,9 +4,13 @@
 //! that every odd frame in the wire notes is a table test. Audio inside is 8 kHz, 16 bit, mono.
 
 pub mod exotel;
+mod json;
+pub mod twilio;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+pub use shared::call::Carrier;
 use thiserror::Error;
 
 /// The one rate used inside a call.
@@ -14,6 +18,83 @@ pub const SAMPLE_RATE_HZ: u32 = 8_000;
 
 /// Samples in one millisecond.
 pub const SAMPLES_PER_MS: usize = 8;
+
+/// Longest name of an unknown event that is kept.
+const MAX_KIND_CHARS: usize = 32;
+
+fn event_name(name: &str) -> String {
+    name.chars().take(MAX_KIND_CHARS).collect()
+}
+
+/// Decodes one stream's frames.
+#[derive(Debug)]
+pub enum Reader {
+    /// Exotel's.
+    Exotel(exotel::Reader),
+    /// Twilio's.
+    Twilio(twilio::Reader),
+}
+
+impl Reader {
+    /// Of a stream on this carrier's wire.
+    pub fn of(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Exotel => Self::Exotel(exotel::Reader::default()),
+            Carrier::Twilio => Self::Twilio(twilio::Reader::default()),
+        }
+    }
+
+    /// Parses one text frame. `samples` is cleared; a media frame leaves its audio there.
+    pub fn parse(&mut self, text: &str, samples: &mut Vec<i16>) -> Result<CarrierEvent, FrameError> {
+        match self {
+            Self::Exotel(reader) => reader.parse(text, samples),
+            Self::Twilio(reader) => reader.parse(text, samples),
+        }
+    }
+}
+
+/// Encodes frames for one stream.
+#[derive(Debug)]
+pub enum Writer {
+    /// Exotel's.
+    Exotel(exotel::Writer),
+    /// Twilio's.
+    Twilio(twilio::Writer),
+}
+
+impl Writer {
+    /// For the stream that this carrier named.
+    pub fn of(carrier: Carrier, stream_sid: &str) -> Self {
+        match carrier {
+            Carrier::Exotel => Self::Exotel(exotel::Writer::new(stream_sid)),
+            Carrier::Twilio => Self::Twilio(twilio::Writer::new(stream_sid)),
+        }
+    }
+
+    /// One frame of audio. `timestamp_ms` is the position of its first sample in what we have sent.
+    pub fn media(&mut self, samples: &[i16], timestamp_ms: u64) -> Bytes {
+        match self {
+            Self::Exotel(writer) => writer.media(samples, timestamp_ms),
+            Self::Twilio(writer) => writer.media(samples),
+        }
+    }
+
+    /// A mark: echoed once everything sent before it has been played (or cleared).
+    pub fn mark(&mut self, name: &str) -> Bytes {
+        match self {
+            Self::Exotel(writer) => writer.mark(name),
+            Self::Twilio(writer) => writer.mark(name),
+        }
+    }
+
+    /// Drops what the carrier has queued and not yet played.
+    pub fn clear(&mut self) -> Bytes {
+        match self {
+            Self::Exotel(writer) => writer.clear(),
+            Self::Twilio(writer) => writer.clear(),
+        }
+    }
+}
 
 /// One frame from the carrier. The samples of a media frame are left in the buffer that was given to the parser.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,10 +19,7 @@ use super::{briefing, reply_clock::ReplyClock};
 use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
-    carrier::{
-        CarrierEvent, FrameError, StreamStart,
-        exotel::{Reader, Writer},
-    },
+    carrier::{Carrier, CarrierEvent, FrameError, Reader, StreamStart, Writer},
     dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd},
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
@@ -107,6 +104,7 @@ impl Actor {
     pub(super) fn new(
         app: Arc<App>,
         sink: SplitSink<WebSocket, Message>,
+        carrier: Carrier,
         start: StreamStart,
         began: Instant,
         briefing: Box<Briefing>,
@@ -136,7 +134,7 @@ impl Actor {
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
         let (pacer_ended, pacer_end) = mpsc::channel(1);
-        let pacing = pacer::run(sink, Writer::new(&start.stream_sid), app.pacer, commands, reports);
+        let pacing = pacer::run(sink, Writer::of(carrier, &start.stream_sid), app.pacer, commands, reports);
         tasks.spawn(async move {
             let end = pacing.await;
             // Nobody listens any more if the call ended first.
@@ -176,7 +174,7 @@ impl Actor {
             tasks,
             ended: None,
             max_duration,
-            reader: Reader::default(),
+            reader: Reader::of(carrier),
             samples: Vec::with_capacity(1_600),
             vad: Vad::default(),
             voice_began: None,

@@ -45,6 +45,11 @@ impl Client {
         accepted(&format!("POST {path}"), answer).await
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let answer = self.http.patch(format!("{}{path}", self.api)).json(&body).send().await?;
+        accepted(&format!("PATCH {path}"), answer).await
+    }
+
     pub async fn upload(
         &self,
         campaign: i64,

@@ -35,6 +35,9 @@ pub struct DemoSettings {
     /// Where the processes' logs are, to be named when something is wrong.
     #[arg(long)]
     pub logs: PathBuf,
+    /// Who carries the calls: `exotel` or `twilio`.
+    #[arg(long, default_value = "exotel", value_parser = ["exotel", "twilio"])]
+    pub carrier: String,
     /// Said by `bin/demo`; the driver itself always ends with the campaign.
     #[arg(long)]
     pub once: bool,
@@ -51,6 +54,7 @@ pub async fn run(settings: DemoSettings) -> anyhow::Result<bool> {
     client.ready(Duration::from_secs(60)).await.with_context(|| {
         format!("the API did not become ready; its log is {}", settings.logs.join("api.log").display())
     })?;
+    client.patch("/account", json!({"carrier": settings.carrier})).await?;
     let campaign =
         client.post("/campaigns", json!({"name": "Demo: Bengaluru enquiries", "max_concurrent_calls": 20})).await?;
     let id = campaign["id"].as_i64().context("the new campaign has no id")?;

@@ -9,10 +9,12 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     callee::{Script, listener::HeardSpeech},
     exotel::{clock, phone},
+    twilio::Order,
 };
 
 /// Call statuses that the sandbox uses.
@@ -24,6 +26,7 @@ pub enum Status {
     Busy,
     NoAnswer,
     Failed,
+    Canceled,
 }
 
 impl Status {
@@ -34,6 +37,7 @@ impl Status {
             Self::Busy => "busy",
             Self::NoAnswer => "no-answer",
             Self::Failed => "failed",
+            Self::Canceled => "canceled",
         }
     }
 }
@@ -45,6 +49,8 @@ pub enum Mode {
     Flow { app_id: String },
     /// Mode C: the bot's socket, without a flow.
     Stream { url: String },
+    /// A call of Twilio's.
+    Twiml(Order),
 }
 
 /// `StatusCallback` and how it wants to be called.
@@ -179,6 +185,8 @@ pub struct Call {
     pub attempt: usize,
     pub script: Script,
     pub request: Request,
+    /// Cancelled when somebody asks the carrier to end the call.
+    pub hang_up: CancellationToken,
     truth: Mutex<Truth>,
     quirks: Mutex<Quirks>,
 }
@@ -207,7 +215,24 @@ impl Call {
             callbacks_delivered: 0,
             recording: Recording::None,
         };
-        Self { sid, placed_at, attempt, script, request, truth: Mutex::new(truth), quirks: Mutex::default() }
+        Self {
+            sid,
+            placed_at,
+            attempt,
+            script,
+            request,
+            hang_up: CancellationToken::new(),
+            truth: Mutex::new(truth),
+            quirks: Mutex::default(),
+        }
+    }
+
+    /// Whose call it is, as the log names carriers.
+    pub fn service(&self) -> &'static str {
+        match self.request.mode {
+            Mode::Flow { .. } | Mode::Stream { .. } => "exotel",
+            Mode::Twiml(_) => "twilio",
+        }
     }
 
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -292,6 +317,7 @@ impl Call {
             "sid": self.sid,
             "from": self.customer(),
             "exophone": self.exophone(),
+            "carrier": self.service(),
             "direction": self.direction(),
             "attempt": self.attempt,
             "script": self.script.name,

@@ -12,6 +12,7 @@ use crate::{
         call::{Call, Mode},
         clock,
     },
+    twilio,
     world::World,
 };
 
@@ -23,6 +24,8 @@ const RETRIES: u32 = 2;
 /// What a callback is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// Twilio's alone.
+    Initiated,
     Ringing,
     Answered,
     Terminal,
@@ -31,6 +34,7 @@ pub enum Event {
 impl Event {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Initiated => "initiated",
             Self::Ringing => "ringing",
             Self::Answered => "answered",
             Self::Terminal => "terminal",
@@ -42,10 +46,14 @@ impl Event {
 /// subscribed to and the mode has them.
 pub fn is_sent(world: &World, call: &Call, event: Event) -> bool {
     let Some(callback) = &call.request.callback else { return false };
+    if let Mode::Twiml(_) = call.request.mode {
+        return twilio::webhooks::is_sent(callback, event);
+    }
     let subscribed = callback.events.iter().any(|name| name == event.as_str());
     match event {
         Event::Terminal => !is_typed(world, call) || subscribed,
         Event::Answered | Event::Ringing => is_typed(world, call) && subscribed,
+        Event::Initiated => false,
     }
 }
 
@@ -63,7 +71,7 @@ pub async fn deliver(world: &Arc<World>, call: &Arc<Call>, event: Event) {
     }
     let key = call.fault_key();
     let note = |what: &str| {
-        world.log.record("exotel", what, json!({"sid": call.sid, "event": event.as_str()}));
+        world.log.record(call.service(), what, json!({"sid": call.sid, "event": event.as_str()}));
     };
     if world.faults.take("lost_callback", &key).is_some() {
         note("callback.lost");
@@ -73,10 +81,12 @@ pub async fn deliver(world: &Arc<World>, call: &Arc<Call>, event: Event) {
         note("callback.delayed");
         tokio::time::sleep(Duration::from_millis(value.as_u64().unwrap_or(5_000))).await;
     }
-    let fields = fields(world, call, event);
     let copies = world.faults.take("duplicate_callback", &key).map_or(0, |value| value.as_u64().unwrap_or(1));
     for _ in 0..=copies {
-        post(world, call, event, &fields).await;
+        match call.request.mode {
+            Mode::Twiml(_) => twilio::webhooks::progress(world, call, event).await,
+            _ => post(world, call, event, &fields(world, call, event)).await,
+        }
     }
 }
 

@@ -13,13 +13,15 @@ use crate::{
     exotel::{
         StreamPlace, applets,
         bot_url::BotUrl,
-        call::{Call, Mode, Recording, Status, StreamTruth},
+        call::{Call, Mode, Recording, Status, StreamTruth, new_sid},
         callbacks::{self, Event},
         flow::{Flow, Next},
-        handshake,
+        frames, handshake,
         leg::{self, Leg},
         stream::{End, Session},
+        wire::Wire,
     },
+    twilio,
     world::World,
 };
 
@@ -47,6 +49,7 @@ pub fn begin(world: &Arc<World>, call: Arc<Call>) {
 
 async fn live(world: Arc<World>, call: Arc<Call>) {
     let attempt = call.script.attempt(call.attempt);
+    callbacks::deliver(&world, &call, Event::Initiated).await;
     callbacks::deliver(&world, &call, Event::Ringing).await;
 
     // The callee learns its lines while the phone rings, so that it can speak without delay.
@@ -59,9 +62,16 @@ async fn live(world: Arc<World>, call: Arc<Call>) {
     let timeout_ms = call.request.ring_timeout_secs * 1_000;
     let rings_out = attempt.pickup == Pickup::NoAnswer || attempt.ring_ms > timeout_ms;
     let ring_ms = if rings_out { timeout_ms } else { attempt.ring_ms };
-    let (voice, ()) = tokio::join!(voice, sleep(world.settings.scaled(ring_ms)));
+    let ringing = async {
+        tokio::select! {
+            () = sleep(world.settings.scaled(ring_ms)) => {}
+            () = call.hang_up.cancelled() => {}
+        }
+    };
+    let (voice, ()) = tokio::join!(voice, ringing);
 
     let ending = match attempt.pickup {
+        _ if call.hang_up.is_cancelled() => Ending { status: Status::Canceled, cause: "canceled" },
         _ if rings_out => Ending { status: Status::NoAnswer, cause: "ring_timeout" },
         Pickup::NoAnswer => Ending { status: Status::NoAnswer, cause: "ring_timeout" },
         Pickup::Busy => Ending { status: Status::Busy, cause: "busy" },
@@ -88,7 +98,7 @@ async fn answered(
 ) -> Ending {
     let now = Instant::now();
     call.truth().answered_at = Some(Utc::now());
-    world.log.record("exotel", "call.answered", json!({"sid": call.sid, "from": call.customer()}));
+    world.log.record(call.service(), "call.answered", json!({"sid": call.sid, "from": call.customer()}));
     let answered_last = world.faults.take("reordered", &call.fault_key()).is_some();
     call.quirks().answered_last = answered_last;
     if !answered_last {
@@ -99,7 +109,7 @@ async fn answered(
 
     let flow = match &call.request.mode {
         Mode::Flow { app_id } => world.exotel.flow(app_id),
-        Mode::Stream { .. } => None,
+        Mode::Stream { .. } | Mode::Twiml(_) => None,
     };
     let records = call.request.record || flow.as_ref().is_some_and(|flow| flow.record);
     let recorder = records.then(|| world.exotel.recordings.begin(&call.sid, call.request.dual_channels));
@@ -113,6 +123,7 @@ async fn answered(
         (Mode::Stream { url }, _) => Box::pin(run_direct(world, call, &mut leg, url)).await,
         (Mode::Flow { .. }, Some(flow)) => Box::pin(run_flow(world, call, &mut leg, &flow)).await,
         (Mode::Flow { .. }, None) => "flow_unconfigured",
+        (Mode::Twiml(order), _) => Box::pin(twilio::interpreter::run(world, call, &mut leg, order)).await,
     };
     let now_ms = leg.ms(Instant::now());
     leg.stop_saying(now_ms);
@@ -164,7 +175,7 @@ async fn run_flow(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, flow: &Fl
         }
         let gone = match &end {
             _ if leg.has_hung_up() => Some("callee_hung_up"),
-            Some(End::CalleeHungUp) => Some("callee_hung_up"),
+            Some(end @ (End::CalleeHungUp | End::HungUpByRequest)) => Some(cause(end)),
             Some(End::TimeLimit) => Some("time_limit"),
             Some(End::Dropped) => Some("stream_dropped"),
             _ => None,
@@ -203,7 +214,8 @@ struct Opened<'a> {
 
 impl Opened<'_> {
     async fn hold(self, world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg) -> (End, StreamTruth) {
-        Session::run(world, call, leg, self.socket, &self.bot).await
+        let wire = Wire::Exotel { writer: frames::Writer::new(new_sid()), bot: self.bot };
+        Session::run(world, call, leg, self.socket, wire).await
     }
 }
 
@@ -221,11 +233,12 @@ fn failed_stream(error: String) -> StreamTruth {
     StreamTruth { status: "failed", disconnected_by: "NA", error: Some(error), ..StreamTruth::default() }
 }
 
-fn cause(end: &End) -> &'static str {
+pub fn cause(end: &End) -> &'static str {
     match end {
         End::Bot { clean: true } => "agent_hung_up",
         End::Bot { clean: false } => "stream_broke",
         End::CalleeHungUp => "callee_hung_up",
+        End::HungUpByRequest => "hung_up_by_request",
         End::TimeLimit => "time_limit",
         End::Dropped | End::Lost => "stream_dropped",
         End::ShuttingDown => "shut_down",
@@ -266,7 +279,7 @@ fn settle(world: &World, call: &Call, ending: &Ending) {
         truth.end_cause = Some(ending.cause.to_owned());
     }
     world.log.record(
-        "exotel",
+        call.service(),
         "call.ended",
         json!({
             "sid": call.sid, "from": call.customer(), "status": ending.status.as_str(), "cause": ending.cause,
@@ -303,15 +316,18 @@ fn keep_recording(world: &Arc<World>, call: &Arc<Call>, recorder: crate::exotel:
     let delay = world.settings.scaled(world.settings.recording_delay_ms) + Duration::from_millis(late_ms);
     let ms = recorder.ms();
     call.truth().recording = if never { Recording::Never } else { Recording::Due { at: Utc::now() + delay, ms } };
+    if let Mode::Twiml(order) = &call.request.mode {
+        twilio::webhooks::recorded(world, call, order, delay, ms);
+    }
     if never {
         return;
     }
-    let (world, sid) = (world.clone(), call.sid.clone());
+    let (world, call) = (world.clone(), call.clone());
     let tasks = world.exotel.tasks.clone();
     tasks.spawn(async move {
         match world.exotel.recordings.encode(recorder).await {
-            Ok(()) => world.log.record("exotel", "recording.encoded", json!({"sid": sid, "ms": ms})),
-            Err(error) => tracing::warn!(%sid, error = format!("{error:#}"), "a recording is lost"),
+            Ok(()) => world.log.record(call.service(), "recording.encoded", json!({"sid": call.sid, "ms": ms})),
+            Err(error) => tracing::warn!(sid = %call.sid, error = format!("{error:#}"), "a recording is lost"),
         }
     });
 }

@@ -7,26 +7,27 @@ mod account;
 mod answer;
 mod applets;
 mod bot_url;
-mod call;
-mod callbacks;
+pub(crate) mod call;
+pub(crate) mod callbacks;
 mod clock;
 mod error;
 pub mod flow;
-mod form;
-mod frames;
-mod handshake;
-mod leg;
-mod line;
+pub(crate) mod form;
+pub(crate) mod frames;
+pub(crate) mod handshake;
+pub(crate) mod leg;
+pub(crate) mod line;
 mod numbers;
 pub mod phone;
 pub mod place;
 pub mod playback;
-mod read;
+pub(crate) mod read;
 pub mod recordings;
 mod sms;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -60,7 +61,7 @@ pub struct Carrier {
     requests: Mutex<VecDeque<Instant>>,
     streams: AtomicUsize,
     passthrus: AtomicU64,
-    recordings: recordings::Recordings,
+    pub(crate) recordings: recordings::Recordings,
     messages: sms::Messages,
     http: reqwest::Client,
     base_url: OnceLock<String>,
@@ -155,12 +156,12 @@ impl Carrier {
     }
 
     /// The number of the next attempt to a phone, from 1, without making it.
-    fn next_attempt(&self, national: &str) -> usize {
+    pub(crate) fn next_attempt(&self, national: &str) -> usize {
         lock(&self.calls).attempts.get(national).copied().unwrap_or(0) + 1
     }
 
     /// Counts an attempt and tells its number.
-    fn count_attempt(&self, national: &str) -> usize {
+    pub(crate) fn count_attempt(&self, national: &str) -> usize {
         let mut calls = lock(&self.calls);
         let attempt = calls.attempts.entry(national.to_owned()).or_default();
         *attempt += 1;
@@ -199,13 +200,22 @@ impl Carrier {
             .map(|_| StreamPlace(&self.streams))
     }
 
+    /// Where this sandbox can be reached.
+    pub(crate) fn base_url(&self, settings: &Settings) -> String {
+        self.base_url.get().cloned().unwrap_or_else(|| format!("http://{}:{}", settings.host, settings.port))
+    }
+
+    /// For requests to the product.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// Where the call's recording is, or will be, if it has one.
     fn recording_url(&self, settings: &Settings, call: &Call) -> Option<String> {
         if call.truth().recording == Recording::None {
             return None;
         }
-        let base =
-            self.base_url.get().cloned().unwrap_or_else(|| format!("http://{}:{}", settings.host, settings.port));
+        let base = self.base_url(settings);
         Some(format!("{base}/exotelrecordings/{}/{}.mp3", settings.exotel_sid, call.sid))
     }
 }

@@ -106,11 +106,22 @@ pub(super) fn start(
     script: crate::callee::Script,
     national: &str,
 ) -> Arc<Call> {
-    let attempt = world.exotel.count_attempt(national);
-    let call = Arc::new(Call::new(call::new_sid(), request, script, attempt, Utc::now()));
+    start_as(world, call::new_sid(), request, script, national)
+}
+
+/// The same, under an id of the caller's making.
+pub(crate) fn start_as(
+    world: &Arc<World>,
+    sid: String,
+    request: call::Request,
+    script: crate::callee::Script,
+    number: &str,
+) -> Arc<Call> {
+    let attempt = world.exotel.count_attempt(number);
+    let call = Arc::new(Call::new(sid, request, script, attempt, Utc::now()));
     world.exotel.remember(&call);
     world.log.record(
-        "exotel",
+        call.service(),
         "call.placed",
         json!({
             "sid": call.sid, "from": call.customer(), "attempt": attempt, "script": call.script.name,

@@ -103,6 +103,16 @@ impl Playback {
         before - kept
     }
 
+    /// Drops all that is queued, also what is being played; its marks are echoed at once. Returns the samples dropped.
+    pub fn clear_all(&mut self) -> usize {
+        let dropped = std::mem::take(&mut self.queued);
+        self.queue.retain(|item| matches!(item, Queued::Mark(_)));
+        self.dry = None;
+        self.playing = false;
+        self.cleared = false;
+        dropped
+    }
+
     /// Plays `samples` samples, silence where there is nothing, and appends them to `out`.
     pub fn advance(&mut self, samples: usize, out: &mut Vec<i16>) -> Vec<Played> {
         let mut events = Vec::new();
@@ -248,6 +258,21 @@ mod tests {
         assert_eq!(playback.clear(false), 1_600);
         let (events, heard) = play(&mut playback, 100);
         assert!(events.is_empty() && heard.iter().all(|sample| *sample == 0));
+    }
+
+    #[test]
+    fn clearing_all_silences_at_once_and_echoes_every_mark() {
+        let mut playback = Playback::default();
+        for name in ["one", "two"] {
+            playback.audio(loud(200), false);
+            playback.mark(name.into());
+        }
+        play(&mut playback, 50);
+        assert_eq!(playback.clear_all(), 350 * 8);
+        let (events, heard) = play(&mut playback, 100);
+        let at = 50 * 8;
+        assert_eq!(events, ["one", "two"].map(|name| Played::Mark { name: name.into(), at }));
+        assert!(heard.iter().all(|sample| *sample == 0));
     }
 
     #[test]

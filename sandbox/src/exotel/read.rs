@@ -52,7 +52,9 @@ pub async fn call(
 ) -> Response {
     let (sid, format) = Format::split(&segment);
     world.log.record("exotel", "request.call", json!({"sid": sid}));
-    let Some(call) = world.exotel.call(sid) else { return RestError::not_found().respond(account.format) };
+    let Some(call) = world.exotel.call(sid).filter(|call| call.service() == "exotel") else {
+        return RestError::not_found().respond(account.format);
+    };
     let validity = match asked.recording_url_validity {
         Some(minutes) if !(5..=60).contains(&minutes) => {
             return RestError::bad_request("RecordingUrlValidity must be between 5 and 60").respond(format);
@@ -179,7 +181,9 @@ impl Filters {
 
 fn page(world: &World, query: &str) -> Result<Value, RestError> {
     let filters = Filters::read(query)?;
-    let mut found: Vec<_> = world.exotel.calls().into_iter().filter(|call| filters.admit(call)).collect();
+    let is_ours = |call: &Arc<Call>| call.service() == "exotel";
+    let mut found: Vec<_> =
+        world.exotel.calls().into_iter().filter(|call| is_ours(call) && filters.admit(call)).collect();
     if !filters.oldest_first {
         found.reverse();
     }
@@ -272,7 +276,7 @@ pub async fn recording(
 }
 
 /// Announces the whole length, sends half, and breaks the connection.
-fn truncated(body: &[u8]) -> Response {
+pub(crate) fn truncated(body: &[u8]) -> Response {
     let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
     let chunks = futures::stream::iter([Ok(half), Err(std::io::Error::other("recording_truncated"))]);
     let headers = [(CONTENT_TYPE, "audio/mpeg".to_owned()), (CONTENT_LENGTH, body.len().to_string())];

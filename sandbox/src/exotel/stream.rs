@@ -1,4 +1,4 @@
-//! One stream: Exotel as WebSocket client of the bot, in real time.
+//! One stream: the carrier as WebSocket client of the bot, in real time.
 //!
 //! [`Session::run`] holds an open stream until somebody ends it. The only `select!` of a stream is
 //! here; what is played when is decided in [`Playback`].
@@ -17,12 +17,12 @@ use tokio_tungstenite::tungstenite::{
 use crate::{
     callee::{Input, listener::Listener},
     exotel::{
-        bot_url::BotUrl,
-        call::{Call, StreamTruth, new_sid},
-        frames::{self, FromBot, PAYLOAD_MAX, PAYLOAD_MIN, PAYLOAD_MULTIPLE, Writer},
+        call::{Call, StreamTruth},
+        frames::{FromBot, PAYLOAD_MAX, PAYLOAD_MIN, PAYLOAD_MULTIPLE},
         handshake::Socket,
         leg::{Leg, LineAct},
         playback::{Playback, Played, SAMPLES_PER_MS},
+        wire::Wire,
     },
     world::World,
 };
@@ -46,6 +46,8 @@ pub enum End {
         clean: bool,
     },
     CalleeHungUp,
+    /// By a request to the carrier's REST API.
+    HungUpByRequest,
     TimeLimit,
     /// The carrier gave the call up: a burst beyond what it holds.
     Dropped,
@@ -61,8 +63,7 @@ pub struct Session<'a> {
     call: &'a Arc<Call>,
     leg: &'a mut Leg,
     socket: Socket,
-    sample_rate: u64,
-    writer: Writer,
+    wire: Wire,
     playback: Playback,
     listener: Listener,
     truth: StreamTruth,
@@ -89,14 +90,13 @@ impl<'a> Session<'a> {
         call: &'a Arc<Call>,
         leg: &'a mut Leg,
         socket: Socket,
-        bot: &BotUrl,
+        wire: Wire,
     ) -> (End, StreamTruth) {
         let started = Instant::now();
         let offset_ms = leg.ms(started);
-        let chunk_ms = (world.settings.chunk_ms / 20 * 20).clamp(20, 100);
-        let writer = Writer::new(new_sid());
+        let chunk_ms = wire.chunk_ms(&world.settings);
         let truth = StreamTruth {
-            stream_sid: writer.stream_sid().to_owned(),
+            stream_sid: wire.stream_sid().to_owned(),
             opened_at: Some(Utc::now()),
             ..StreamTruth::default()
         };
@@ -105,8 +105,7 @@ impl<'a> Session<'a> {
             call,
             leg,
             socket,
-            sample_rate: bot.sample_rate,
-            writer,
+            wire,
             playback: Playback::default(),
             listener: Listener::new(&world.speech, offset_ms),
             truth,
@@ -121,28 +120,29 @@ impl<'a> Session<'a> {
             unanswered_since: None,
             barged_at: None,
         };
-        session.note("stream.opened", json!({"custom_parameters": bot.custom_parameters}));
-        let end = match session.hold(bot).await {
+        session.note("stream.opened", json!({"stream_sid": session.truth.stream_sid}));
+        let end = match session.hold().await {
             Ok(end) => end,
             Err(Broken) => End::Bot { clean: false },
         };
         session.finish(end)
     }
 
-    async fn hold(&mut self, bot: &BotUrl) -> Result<End, Broken> {
+    async fn hold(&mut self) -> Result<End, Broken> {
         let key = self.call.fault_key();
-        let connected = self.writer.connected();
-        self.send(connected).await?;
-        let start = self.writer.start(self.call, &self.world.settings.exotel_sid, bot);
-        self.send(start).await?;
+        for message in self.wire.opening(self.call, &self.world.settings) {
+            self.send(message).await?;
+        }
         if self.world.faults.take("bad_frames", &key).is_some() {
-            self.send_bad_frames().await?;
+            for message in self.wire.bad_messages() {
+                self.send(message).await?;
+            }
         }
         if let Some(value) = self.world.faults.take("drop_stream", &key) {
             self.lose_at = Some(self.started + Duration::from_millis(value.as_u64().unwrap_or(3_000)));
         }
         let deadline = self.leg.deadline.min(self.started + MAX_SESSION);
-        let closing = self.world.exotel.closing.clone();
+        let (closing, call) = (self.world.exotel.closing.clone(), self.call.clone());
         loop {
             let wake = self.wake_at(deadline);
             tokio::select! {
@@ -174,6 +174,10 @@ impl<'a> Session<'a> {
                         return Ok(End::TimeLimit);
                     }
                 }
+                () = call.hang_up.cancelled() => {
+                    self.say_stop().await?;
+                    return Ok(End::HungUpByRequest);
+                }
                 () = closing.cancelled() => {
                     self.say_stop().await?;
                     return Ok(End::ShuttingDown);
@@ -199,7 +203,7 @@ impl<'a> Session<'a> {
         for event in self.playback.advance(samples, &mut self.played) {
             match event {
                 Played::Mark { name, .. } => {
-                    let mark = self.writer.mark(&name);
+                    let mark = self.wire.mark(&name);
                     self.send(mark).await?;
                 }
                 Played::Began { at } => self.answered_at(self.offset_ms + at / SAMPLES_PER_MS),
@@ -216,14 +220,17 @@ impl<'a> Session<'a> {
     async fn receive(&mut self, text: &str) -> Result<(), Broken> {
         // The queue must be as long as it is now, not as it was at the last tick.
         self.play().await?;
-        match frames::read(text, self.writer.stream_sid()) {
+        match self.wire.read(text) {
             Ok(FromBot::Media(bytes)) => self.receive_media(&bytes),
             Ok(FromBot::Mark(name)) => {
                 self.truth.marks += 1;
                 self.playback.mark(name);
             }
             Ok(FromBot::Clear) => {
-                let dropped = self.playback.clear(self.world.settings.echo_cleared_marks);
+                let dropped = match self.wire {
+                    Wire::Exotel { .. } => self.playback.clear(self.world.settings.echo_cleared_marks),
+                    Wire::Twilio(_) => self.playback.clear_all(),
+                };
                 self.truth.clears += 1;
                 self.truth.cleared_ms += dropped as u64 / SAMPLES_PER_MS;
                 self.note("stream.clear", json!({"dropped_ms": dropped as u64 / SAMPLES_PER_MS}));
@@ -236,6 +243,12 @@ impl<'a> Session<'a> {
 
     fn receive_media(&mut self, bytes: &[u8]) {
         self.truth.media_received += 1;
+        if !self.wire.is_particular() {
+            self.playback.audio(self.wire.decode(bytes), false);
+            let ahead_ms = self.playback.queued() as u64 / SAMPLES_PER_MS;
+            self.truth.most_ahead_ms = self.truth.most_ahead_ms.max(ahead_ms);
+            return;
+        }
         let odd = !bytes.len().is_multiple_of(PAYLOAD_MULTIPLE);
         for (wrong, count, what) in [
             (odd, &mut self.truth.odd_payloads, "not a multiple of 320"),
@@ -246,7 +259,7 @@ impl<'a> Session<'a> {
                 *count += 1;
                 if *count <= MISTAKES_LOGGED {
                     self.world.log.record(
-                        "exotel",
+                        self.call.service(),
                         "stream.payload_size",
                         json!({"sid": self.call.sid, "bytes": bytes.len(), "is": what}),
                     );
@@ -256,7 +269,7 @@ impl<'a> Session<'a> {
         if bytes.len() > PAYLOAD_MAX {
             return;
         }
-        self.playback.audio(frames::to_8k(bytes, self.sample_rate), odd);
+        self.playback.audio(self.wire.decode(bytes), odd);
         let ahead_ms = self.playback.queued() as u64 / SAMPLES_PER_MS;
         self.truth.most_ahead_ms = self.truth.most_ahead_ms.max(ahead_ms);
         let limit = self.world.settings.strict_ahead_secs;
@@ -288,7 +301,7 @@ impl<'a> Session<'a> {
         let ended = self.leg.fill(&mut chunk, call_ms);
         let mut played = std::mem::take(&mut self.played);
         self.leg.record(&chunk, &played);
-        let media = self.writer.media(stream_ms, &frames::to_rate(&chunk, self.sample_rate));
+        let media = self.wire.media(stream_ms, &chunk);
         self.chunk = chunk;
         self.send(media).await?;
         self.truth.media_sent += 1;
@@ -326,7 +339,7 @@ impl<'a> Session<'a> {
         for act in acts {
             match act {
                 LineAct::Press(digit) => {
-                    let dtmf = self.writer.dtmf(digit);
+                    let dtmf = self.wire.dtmf(digit);
                     self.send(dtmf).await?;
                 }
                 LineAct::HangUp => {
@@ -351,27 +364,10 @@ impl<'a> Session<'a> {
     }
 
     async fn say_stop(&mut self) -> Result<(), Broken> {
-        let stop = self.writer.stop(self.call, &self.world.settings.exotel_sid, "callended");
+        let stop = self.wire.stop(self.call, &self.world.settings);
         self.send(stop).await?;
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         let _ = timeout(WRITE_WITHIN, self.socket.close(Some(frame))).await;
-        Ok(())
-    }
-
-    async fn send_bad_frames(&mut self) -> Result<(), Broken> {
-        let odd = self.writer.media_bytes(0, &[1; 333]);
-        for text in [
-            r#"{"event":"media","media":"#.to_owned(),
-            odd,
-            format!(
-                r#"{{"event":"media","sequence_number":"x","stream_sid":"{}","media":{{"payload":"%%%"}}}}"#,
-                self.writer.stream_sid()
-            ),
-            format!(r#"{{"event":"weather","stream_sid":"{}"}}"#, self.writer.stream_sid()),
-            "[]".to_owned(),
-        ] {
-            self.send(text).await?;
-        }
         Ok(())
     }
 
@@ -391,7 +387,7 @@ impl<'a> Session<'a> {
 
     fn note(&self, kind: &str, mut data: serde_json::Value) {
         data["sid"] = self.call.sid.as_str().into();
-        self.world.log.record("exotel", kind, data);
+        self.world.log.record(self.call.service(), kind, data);
     }
 
     fn finish(mut self, end: End) -> (End, StreamTruth) {
@@ -405,10 +401,11 @@ impl<'a> Session<'a> {
             End::Bot { clean: true } => ("completed", "bot"),
             End::Bot { clean: false } => ("failed", "bot"),
             End::CalleeHungUp => ("cancelled", "user"),
+            End::HungUpByRequest => ("completed", "NA"),
             End::TimeLimit | End::ShuttingDown => ("completed", "NA"),
             End::Dropped | End::Lost => ("failed", "NA"),
         };
-        if !matches!(end, End::Bot { clean: true } | End::CalleeHungUp | End::TimeLimit) {
+        if !matches!(end, End::Bot { clean: true } | End::CalleeHungUp | End::HungUpByRequest | End::TimeLimit) {
             self.truth.error = Some("1006 abnormal closure".into());
         }
         self.truth.status = status;

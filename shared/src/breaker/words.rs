@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::verdict::{Trip, Verdict};
 use super::{AccountFailure, Finished};
+use crate::call::Carrier;
 use crate::id::CallId;
 
 /// In doubt now, or settled as not placed or unknown: what stood in the place of the carrier's answer?
@@ -46,18 +47,22 @@ pub(super) fn tripped(trip: &Trip, latest: &[Finished], doubt: Option<&str>, now
     format!("{what} ({why}). {stopped} Resume when {cure}.")
 }
 
-pub(super) fn of_account(cause: AccountFailure, now: DateTime<Utc>, zone: Tz) -> String {
+pub(super) fn of_account(carrier: Carrier, cause: AccountFailure, now: DateTime<Utc>, zone: Tz) -> String {
     let stopped = stopped(now, zone);
+    let (name, keys) = match carrier {
+        Carrier::Exotel => ("Exotel", "EXOTEL_API_KEY or EXOTEL_API_TOKEN"),
+        // Twilio says the same of an account that it has suspended, for want of money too.
+        Carrier::Twilio => ("Twilio", "TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN, or has suspended the account"),
+    };
     match cause {
         AccountFailure::Balance => {
             format!(
-                "The Exotel account has no balance left (HTTP 402). {stopped} Top up the Exotel account, then resume."
+                "The {name} account has no balance left (HTTP 402). {stopped} Top up the {name} account, then resume."
             )
         }
-        AccountFailure::Credentials => format!(
-            "Exotel refused EXOTEL_API_KEY or EXOTEL_API_TOKEN (HTTP 401). {stopped} Correct them, restart the workers, then \
-             resume."
-        ),
+        AccountFailure::Credentials => {
+            format!("{name} refused {keys} (HTTP 401). {stopped} Correct them, restart the workers, then resume.")
+        }
     }
 }
 
@@ -112,7 +117,7 @@ mod tests {
             "The last 8 calls failed at the carrier (it takes the request for malformed, HTTP 400). Calls stopped at 14:32 \
              (Asia/Kolkata); nothing was lost. Resume when the settings of the carrier are right."
         );
-        let balance = of_account(AccountFailure::Balance, at(), Tz::UTC);
+        let balance = of_account(Carrier::Exotel, AccountFailure::Balance, at(), Tz::UTC);
         assert!(balance.contains("at 09:02 (UTC)") && balance.contains("Top up the Exotel account"), "{balance}");
     }
 

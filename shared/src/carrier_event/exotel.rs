@@ -45,6 +45,7 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
             event.stream_seconds = longest(&[text("Stream[Duration]")]);
             event.hangup_cause = stream_end(text("Stream[Status]"), text("Stream[DisconnectedBy]"));
         }
+        Source::CallProgress | Source::Voice | Source::Recording | Source::MachineDetection => {}
     }
     event
 }

@@ -95,7 +95,7 @@ impl TestApp {
         .await
         .unwrap();
         let logs = tempfile::tempdir().unwrap();
-        let mut environment = environment(&database.through(wire.address), &api_url, &world, &logs);
+        let mut environment = environment(&database.through(wire.address), &api_url, &world, &logs, &streams);
         for (name, value) in setup.environment {
             set(&mut environment, name, value);
         }
@@ -212,6 +212,13 @@ impl TestApp {
         .await
     }
 
+    /// Whom the account's calls are placed with from now on.
+    pub async fn choose_carrier(&self, carrier: &str) {
+        let url = format!("{}/account", self.api_url);
+        let answer = self.client.patch(url).json(&json!({"carrier": carrier})).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
     /// What callee `phone` (E.164) does when rung.
     pub async fn script(&self, phone: &str, script: Value) {
         let url = format!("http://{}/__sandbox/scripts/{phone}", self.world.addr);
@@ -270,6 +277,7 @@ fn environment(
     api_url: &str,
     world: &sandbox::Running,
     logs: &tempfile::TempDir,
+    streams: &Relay,
 ) -> Vec<(String, String)> {
     let address = world.addr;
     [
@@ -286,6 +294,13 @@ fn environment(
         ("EXOTEL_API_TOKEN", "sandbox-token"),
         ("EXOTEL_VIRTUAL_NUMBER", "08047112233"),
         ("EXOTEL_EXOPHLO_ID", "1001"),
+        ("TWILIO_API_BASE_URL", &format!("http://{address}")),
+        ("TWILIO_ACCOUNT_SID", &world.world.settings.twilio_sid),
+        ("TWILIO_AUTH_TOKEN", &world.world.settings.twilio_token),
+        ("TWILIO_NUMBER", "+14155550100"),
+        ("TWILIO_CALLS_PER_SECOND", "3"),
+        ("TWILIO_MACHINE_DETECTION", "true"),
+        ("TWILIO_STREAM_URL", &format!("ws://{}/twilio/media", streams.address)),
         ("DEEPGRAM_URL", &format!("ws://{address}")),
         ("DEEPGRAM_API_KEY", "sandbox-key"),
         ("OPENAI_BASE_URL", &format!("http://{address}/v1")),

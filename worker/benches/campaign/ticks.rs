@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::clock::Clock;
 use shared::dispatch::{Dispatched, Limits, dispatch};
 use shared::id::CampaignId;
+use shared::pace::CarrierRates;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -57,7 +58,7 @@ pub async fn measure(
 
 async fn tick(pool: &PgPool, campaign: CampaignId, clock: &Clock) -> anyhow::Result<usize> {
     let limits = Limits {
-        carrier_calls_per_second: 100_000.0,
+        carrier_rates: CarrierRates { exotel: 100_000.0, twilio: 100_000.0 },
         lease: Duration::from_secs(600),
         last_dial_before_close: chrono::TimeDelta::zero(),
     };

@@ -1,12 +1,138 @@
 //! Carriers over REST: placing calls, and asking what became of them.
 
 pub mod exotel;
+mod http;
+pub mod twilio;
 
 use std::time::Duration;
 
-use shared::call::CallStatus;
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use shared::call::{CallStatus, Carrier};
 
 pub use exotel::Exotel;
+pub use twilio::Twilio;
+
+use crate::config::Config;
+
+/// The carriers that this installation has credentials for. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Carriers {
+    exotel: Option<Exotel>,
+    twilio: Option<Twilio>,
+}
+
+impl Carriers {
+    /// # Errors
+    /// Settings of a carrier that are there in part, by the variable's name, or no carrier at all.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let exotel = match config.exotel.is_configured() {
+            true => Some(Exotel::new(config).context("Exotel")?),
+            false => None,
+        };
+        let twilio = match config.twilio.is_configured() {
+            true => Some(Twilio::new(config).context("Twilio")?),
+            false => None,
+        };
+        anyhow::ensure!(
+            exotel.is_some() || twilio.is_some(),
+            "no carrier is configured: set EXOTEL_ACCOUNT_SID or TWILIO_ACCOUNT_SID, and what belongs to it"
+        );
+        Ok(Self { exotel, twilio })
+    }
+
+    /// The client of `carrier`.
+    ///
+    /// # Errors
+    /// This installation has no credentials for it: nothing can be placed, and nothing was.
+    pub fn of(&self, carrier: Carrier) -> Result<Client, CarrierError> {
+        let client = match carrier {
+            Carrier::Exotel => self.exotel.clone().map(Client::Exotel),
+            Carrier::Twilio => self.twilio.clone().map(Client::Twilio),
+        };
+        client.ok_or_else(|| CarrierError::Rejected {
+            cause: Rejection::Credentials,
+            detail: format!("{} is not configured here", carrier.as_str()),
+        })
+    }
+}
+
+/// One carrier's REST API.
+#[derive(Clone, Debug)]
+pub enum Client {
+    Exotel(Exotel),
+    Twilio(Twilio),
+}
+
+impl Client {
+    /// Rings `request.phone`, and lets our voice agent speak when it is answered. Send a request at most once.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]: only `Indeterminate` leaves open whether a phone rings.
+    pub async fn place_call(&self, request: &PlaceRequest) -> Result<Placed, CarrierError> {
+        match self {
+            Self::Exotel(exotel) => exotel.place_call(request).await,
+            Self::Twilio(twilio) => twilio.place_call(request).await,
+        }
+    }
+
+    /// What the carrier knows of a call; `None` if it knows of none with this id.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]; asking again is always safe.
+    pub async fn call(&self, carrier_call_id: &str) -> Result<Option<CarrierCall>, CarrierError> {
+        match self {
+            Self::Exotel(exotel) => exotel.call(carrier_call_id).await,
+            Self::Twilio(twilio) => twilio.call(carrier_call_id).await,
+        }
+    }
+
+    /// The calls that this account has placed to `phone` from shortly before `since` until `until`.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]; asking again is always safe.
+    pub async fn calls_to(
+        &self,
+        phone: &str,
+        since: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<CarrierCall>, CarrierError> {
+        match self {
+            Self::Exotel(exotel) => exotel.calls_to(phone, since, until).await,
+            Self::Twilio(twilio) => twilio.calls_to(phone, since, until).await,
+        }
+    }
+
+    /// Ends a call that is up. `false`: this carrier offers no way to. A call that is over already stays so.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]; asking again is always safe.
+    pub async fn hang_up(&self, carrier_call_id: &str) -> Result<bool, CarrierError> {
+        match self {
+            Self::Exotel(_) => Ok(false),
+            Self::Twilio(twilio) => twilio.hang_up(carrier_call_id).await.map(|()| true),
+        }
+    }
+
+    /// A request for a recording: with our credentials only where they belong.
+    pub fn recording_request(&self, http: &reqwest::Client, url: &url::Url) -> reqwest::RequestBuilder {
+        let request = http.get(url.clone());
+        match self {
+            Self::Exotel(exotel) if exotel.trusts(url) => exotel.authorized(request),
+            Self::Twilio(twilio) if twilio.trusts(url) => twilio.authorized(request),
+            _ => request,
+        }
+    }
+
+    /// Whether our credentials may be shown to this host: the carrier's own, or the API that we are configured for.
+    #[must_use]
+    pub fn trusts(&self, url: &url::Url) -> bool {
+        match self {
+            Self::Exotel(exotel) => exotel.trusts(url),
+            Self::Twilio(twilio) => twilio.trusts(url),
+        }
+    }
+}
 
 /// A call to place. The same request is never sent twice.
 #[derive(Clone, Debug)]

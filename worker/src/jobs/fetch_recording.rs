@@ -9,6 +9,7 @@ use shared::id::CallId;
 use shared::jobs::fetch_recording::FetchRecording;
 use shared::recording::{self, StoredRecording};
 
+use crate::carrier::Client;
 use crate::context::Context;
 use crate::queue::{JobContext, JobError, JobResultExt};
 use crate::recording_format::{Format, duration_ms};
@@ -49,8 +50,12 @@ pub async fn run(job: FetchRecording, job_context: JobContext, ctx: Context) -> 
     if pending.is_growing {
         return Err(JobError::snooze(CALL_IS_UP, "the call is still up"));
     }
+    let Ok(client) = ctx.carriers.of(pending.carrier) else {
+        let error = FetchError::Unusable("its carrier is not configured here");
+        return give_up(id, false, &error, &ctx).await;
+    };
     let fetched = match url::Url::parse(&pending.source_url) {
-        Ok(url) => tokio::time::timeout(TRANSFER, fetch(url, &ctx))
+        Ok(url) => tokio::time::timeout(TRANSFER, fetch(url, &client, &ctx))
             .await
             .unwrap_or_else(|_elapsed| Err(FetchError::Broken("it took too long".into()))),
         Err(_) => Err(FetchError::Unusable("the carrier's address for it is no URL")),
@@ -109,13 +114,13 @@ async fn give_up(id: CallId, missing: bool, error: &FetchError, ctx: &Context) -
 }
 
 /// Follows redirects by hand: our credentials go to the carrier's own hosts alone, and never with a redirect to another one.
-async fn fetch(url: url::Url, ctx: &Context) -> Result<Fetched, FetchError> {
+async fn fetch(url: url::Url, client: &Client, ctx: &Context) -> Result<Fetched, FetchError> {
     let mut url = url;
     for _ in 0..=MAX_REDIRECTS {
-        if !matches!(url.scheme(), "https" | "http") || (url.scheme() == "http" && !ctx.carrier.trusts(&url)) {
+        if !matches!(url.scheme(), "https" | "http") || (url.scheme() == "http" && !client.trusts(&url)) {
             return Err(FetchError::Unusable("the carrier's address for it is not safe to open"));
         }
-        let request = ctx.carrier.recording_request(&ctx.http, &url);
+        let request = client.recording_request(&ctx.http, &url);
         let response = request.send().await.map_err(broken)?;
         let status = response.status();
         if status.is_redirection() {

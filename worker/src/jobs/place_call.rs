@@ -73,8 +73,8 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
     }
     let request = PlaceRequest { phone: order.phone.clone(), reference: order.reference.clone(), record: order.record };
     // In a task of its own: a handler that is cut off by its timeout must not cut off the exchange half-way.
-    let carrier = ctx.carrier.clone();
-    let exchange = tokio::spawn(async move { carrier.place_call(&request).await }).await;
+    let client = ctx.carriers.of(order.carrier);
+    let exchange = tokio::spawn(async move { client?.place_call(&request).await }).await;
     let outcome = match exchange {
         Ok(outcome) => outcome,
         Err(_panic) => return in_doubt(order, "the exchange panicked", ctx).await,
@@ -145,7 +145,7 @@ async fn give_up(order: &Order, refusal: Refusal, ctx: &Context) -> Result<(), J
         _ => None,
     };
     if let Some(cause) = account_failure {
-        let campaigns = breaker::pause_account(&mut tx, order.account_id, cause, now).await.retry()?;
+        let campaigns = breaker::pause_account(&mut tx, order.account_id, order.carrier, cause, now).await.retry()?;
         if campaigns > 0 {
             let account_id = order.account_id;
             tracing::error!(%account_id, campaigns, reason = refusal.as_str(), "the account's campaigns are paused");

@@ -17,6 +17,8 @@ use crate::queue::{JobContext, JobError, JobResultExt};
 const MAX_QUESTIONS: i32 = 24;
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Beyond its maximum a call may take so long to say goodbye and to be reported.
+const OVERTIME: Duration = Duration::from_secs(120);
 /// A recording's address is asked for less often.
 const RECORDING_WAIT: Duration = Duration::from_secs(60);
 
@@ -43,7 +45,11 @@ pub async fn run(job: ReconcileCall, _job_context: JobContext, ctx: Context) -> 
 }
 
 async fn ask_by_id(call: &Call, carrier_call_id: &str, asked: i32, ctx: &Context) -> Result<(), JobError> {
-    match ctx.carrier.call(carrier_call_id).await {
+    let answer = match ctx.carriers.of(call.carrier) {
+        Ok(client) => client.call(carrier_call_id).await,
+        Err(unconfigured) => Err(unconfigured),
+    };
+    match answer {
         Ok(Some(found)) => apply(call, &found, asked, ctx).await,
         // It gave us this id and now denies it: that is no knowledge.
         Ok(None) => later(call, asked, "the carrier does not know its own call", ctx).await,
@@ -56,7 +62,11 @@ async fn ask_by_number(call: &Call, asked: i32, ctx: &Context) -> Result<(), Job
         return later(call, asked, "nobody noted when the request was sent", ctx).await;
     };
     let horizon = TimeDelta::from_std(ctx.settings.reconcile_horizon).unwrap_or(TimeDelta::MAX);
-    let found = match ctx.carrier.calls_to(&call.phone, sent_at, sent_at + horizon).await {
+    let answer = match ctx.carriers.of(call.carrier) {
+        Ok(client) => client.calls_to(&call.phone, sent_at, sent_at + horizon).await,
+        Err(unconfigured) => Err(unconfigured),
+    };
+    let found = match answer {
         Ok(found) => found,
         Err(error) => return cannot_say(call, asked, &error, ctx).await,
     };
@@ -102,6 +112,7 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
     }
     tx.commit().await.retry()?;
     if !over {
+        hang_up_overdue(call, found, ctx).await;
         // `sweep` asks again if it stays silent; a call that the carrier never ends is nobody's.
         return if asked >= MAX_QUESTIONS {
             become_unknown(call, "the carrier never ends it", ctx).await
@@ -116,6 +127,22 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
         return Err(JobError::snooze(RECORDING_WAIT, "the carrier has not named the recording yet"));
     }
     Ok(())
+}
+
+/// Nobody speaks on a line that is still up so long after its call must have ended; where the carrier lets us, we end it.
+async fn hang_up_overdue(call: &Call, found: &CarrierCall, ctx: &Context) {
+    let longest = ctx.settings.ring_silence + ctx.settings.max_call + OVERTIME;
+    let longest = TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX);
+    if found.progress != Progress::Live || call.request_sent_at.is_none_or(|sent_at| wall() - sent_at < longest) {
+        return;
+    }
+    let Ok(client) = ctx.carriers.of(call.carrier) else { return };
+    match client.hang_up(&found.carrier_call_id).await {
+        Ok(true) => tracing::warn!(call_id = %call.id, "a call that would not end is hung up"),
+        Ok(false) => {}
+        // The next question tries again.
+        Err(error) => tracing::warn!(call_id = %call.id, kind = error.kind(), "a call could not be hung up"),
+    }
 }
 
 async fn cannot_say(call: &Call, asked: i32, error: &CarrierError, ctx: &Context) -> Result<(), JobError> {

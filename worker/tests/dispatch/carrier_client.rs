@@ -34,7 +34,7 @@ fn client(base: &str) -> Exotel {
         "1",
     ])
     .unwrap();
-    Exotel::new(&config.exotel, &config.our_base_url, &config.callback_secret, Duration::from_secs(600)).unwrap()
+    Exotel::new(&config).unwrap()
 }
 
 fn request() -> PlaceRequest {

@@ -18,4 +18,5 @@ mod resuming;
 mod settling;
 mod summaries;
 mod sweeping;
+mod twilio_client;
 mod world;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub enum Reply {
 
 #[derive(Clone, Debug)]
 pub struct Asked {
+    pub method: Method,
     pub path: String,
     pub query: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -99,7 +100,8 @@ impl Outside {
     }
 
     pub fn place_requests(&self) -> Vec<Asked> {
-        self.asked().into_iter().filter(|asked| asked.path.ends_with("/connect.json")).collect()
+        let places = |asked: &Asked| asked.path.ends_with("/connect.json") || is_twilios(&asked.method, &asked.path);
+        self.asked().into_iter().filter(places).collect()
     }
 }
 
@@ -108,15 +110,21 @@ pub fn carrier_call(sid: &str, status: &str) -> Value {
     json!({"Sid": sid, "Status": status, "Direction": "outbound-api", "Duration": null, "RecordingUrl": null})
 }
 
+/// Exotel's lists are asked for with GET, at the same address.
+fn is_twilios(method: &Method, path: &str) -> bool {
+    method == Method::POST && path.ends_with("/Calls.json")
+}
+
 fn keep_last(replies: &mut VecDeque<Reply>) -> Option<Reply> {
     if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
 }
 
-async fn answer(State(outside): State<Outside>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(outside): State<Outside>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path().to_owned();
     let reply = {
         let mut inner = outside.inner.lock().unwrap();
         inner.asked.push(Asked {
+            method: method.clone(),
             path: path.clone(),
             query: url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
             body: body.to_vec(),
@@ -127,6 +135,11 @@ async fn answer(State(outside): State<Outside>, uri: Uri, headers: HeaderMap, bo
             inner.place.pop_front().unwrap_or_else(|| {
                 inner.placed += 1;
                 Reply::Json(200, json!({"Call": carrier_call(&format!("sid{}", inner.placed), "in-progress")}))
+            })
+        } else if is_twilios(&method, &path) {
+            inner.place.pop_front().unwrap_or_else(|| {
+                inner.placed += 1;
+                Reply::Json(201, json!({"sid": format!("CA{}", inner.placed), "status": "queued"}))
             })
         } else if path.ends_with("/Calls.json") {
             keep_last(&mut inner.list).unwrap_or(Reply::Json(200, json!({"Metadata": {"Total": 0}, "Calls": []})))

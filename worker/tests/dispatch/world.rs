@@ -95,6 +95,8 @@ impl World {
             "1",
             "--exotel-calls-per-second",
             "1000",
+            "--twilio-api-base-url",
+            base,
             "--recordings-dir",
             files.path().to_str().unwrap(),
         ];

@@ -5,10 +5,8 @@ use serde_json::Value;
 use shared::call::CallStatus;
 
 use super::RestException;
+use crate::carrier::http::masked;
 use crate::carrier::{CarrierCall, CarrierError, Progress, Rejection};
-
-/// The carrier's words are kept up to this length.
-const MAX_DETAIL_CHARS: usize = 300;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Body<T> {
@@ -98,26 +96,6 @@ pub(super) fn rejected(status: u16, body: &[u8]) -> CarrierError {
 /// `Invalid parameter From`: in flow mode, `From` is who is called.
 fn names_the_callee(message: &str) -> bool {
     message.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == "From")
-}
-
-/// Without any run of digits that could be a phone number.
-fn masked(text: &str) -> String {
-    let mut out = String::new();
-    let mut digits = String::new();
-    let flush = |digits: &mut String, out: &mut String| {
-        out.push_str(if digits.len() >= 5 { "(number)" } else { digits.as_str() });
-        digits.clear();
-    };
-    for letter in text.chars().take(MAX_DETAIL_CHARS) {
-        if letter.is_ascii_digit() {
-            digits.push(letter);
-        } else {
-            flush(&mut digits, &mut out);
-            out.push(letter);
-        }
-    }
-    flush(&mut digits, &mut out);
-    out
 }
 
 #[cfg(test)]

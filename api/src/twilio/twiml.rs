@@ -1,0 +1,153 @@
+//! TwiML: what a call does, verb by verb (wire reference, §2.4).
+
+use std::io;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+
+/// One thing that a call does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb<'a> {
+    /// Until we close the socket, or it breaks. `url` takes no query string: what it would say stands in `parameters`.
+    Stream {
+        url: &'a str,
+        parameters: Vec<(&'a str, &'a str)>,
+    },
+    Say(Speech<'a>),
+    /// Says something, listens, and asks `action` what to do with the words. Silence goes on to the next verb.
+    Gather {
+        action: &'a str,
+        hints: &'a str,
+        says: Speech<'a>,
+    },
+    /// Asks there what to do next.
+    Redirect(&'a str),
+    Hangup,
+}
+
+/// A text in a language (BCP 47).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speech<'a> {
+    pub text: &'a str,
+    pub language: &'a str,
+}
+
+/// An answer to Twilio's question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twiml(Vec<u8>);
+
+impl Twiml {
+    /// The verbs, in their order.
+    #[must_use]
+    pub fn of(verbs: &[Verb<'_>]) -> Self {
+        let mut writer = Writer::new(Vec::new());
+        write(&mut writer, verbs).expect("a vector takes everything");
+        Self(writer.into_inner())
+    }
+}
+
+impl IntoResponse for Twiml {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], self.0).into_response()
+    }
+}
+
+type Xml = Writer<Vec<u8>>;
+
+fn write(xml: &mut Xml, verbs: &[Verb<'_>]) -> io::Result<()> {
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    xml.create_element("Response")
+        .write_inner_content(|xml| verbs.iter().try_for_each(|verb| write_verb(xml, verb)))?;
+    Ok(())
+}
+
+fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
+    match verb {
+        Verb::Stream { url, parameters } => {
+            xml.create_element("Connect").write_inner_content(|xml| {
+                let stream = xml.create_element("Stream").with_attribute(("url", *url));
+                stream.write_inner_content(|xml| {
+                    for (name, value) in parameters {
+                        let parameter = xml.create_element("Parameter");
+                        parameter.with_attributes([("name", *name), ("value", *value)]).write_empty()?;
+                    }
+                    Ok(())
+                })?;
+                Ok(())
+            })?;
+        }
+        Verb::Say(speech) => say(xml, speech)?,
+        Verb::Gather { action, hints, says } => {
+            let gather = xml.create_element("Gather").with_attributes([
+                ("input", "speech"),
+                ("action", *action),
+                ("method", "POST"),
+                ("language", says.language),
+                ("speechTimeout", "auto"),
+            ]);
+            let gather = if hints.is_empty() { gather } else { gather.with_attribute(("hints", *hints)) };
+            gather.write_inner_content(|xml| say(xml, says))?;
+        }
+        Verb::Redirect(url) => {
+            xml.create_element("Redirect")
+                .with_attribute(("method", "POST"))
+                .write_text_content(BytesText::new(url))?;
+        }
+        Verb::Hangup => drop(xml.create_element("Hangup").write_empty()?),
+    }
+    Ok(())
+}
+
+fn say(xml: &mut Xml, speech: &Speech<'_>) -> io::Result<()> {
+    let text = speakable(speech.text);
+    xml.create_element("Say")
+        .with_attribute(("language", speech.language))
+        .write_text_content(BytesText::new(&text))?;
+    Ok(())
+}
+
+/// Without characters that XML cannot hold: a model may write any.
+fn speakable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xml(verbs: &[Verb<'_>]) -> String {
+        let text = String::from_utf8(Twiml::of(verbs).0).unwrap();
+        let head = r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#;
+        text.strip_prefix(head).unwrap().strip_suffix("</Response>").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_stream_is_followed_by_the_question_what_comes_after_it() {
+        let verbs = [
+            Verb::Stream { url: "wss://media.example/twilio/media", parameters: vec![("reference", "a1")] },
+            Verb::Redirect("https://api.example/webhooks/twilio/voice?reference=a1&round=1"),
+        ];
+        assert_eq!(
+            xml(&verbs),
+            r#"<Connect><Stream url="wss://media.example/twilio/media"><Parameter name="reference" value="a1"/></Stream></Connect><Redirect method="POST">https://api.example/webhooks/twilio/voice?reference=a1&amp;round=1</Redirect>"#
+        );
+        assert_eq!(xml(&[Verb::Hangup]), "<Hangup/>");
+    }
+
+    #[test]
+    fn whatever_a_model_says_is_text() {
+        let says = Speech { text: "</Say><Hangup/> \"R&D\"\u{0} 5 < 6", language: "en-IN" };
+        assert_eq!(
+            xml(&[Verb::Say(says.clone())]),
+            r#"<Say language="en-IN">&lt;/Say&gt;&lt;Hangup/&gt; &quot;R&amp;D&quot;  5 &lt; 6</Say>"#
+        );
+        let gather = Verb::Gather { action: "https://x/?a=\"1\"&b=2", hints: "", says };
+        assert!(
+            xml(&[gather]).starts_with(
+                r#"<Gather input="speech" action="https://x/?a=&quot;1&quot;&amp;b=2" method="POST" language="en-IN" speechTimeout="auto"><Say"#
+            )
+        );
+    }
+}

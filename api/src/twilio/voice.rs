@@ -1,0 +1,82 @@
+//! Twilio asks what a call does: when it is answered, and again when its stream is over.
+//!
+//! A call is connected to our `media`, and behind that stands one more question to us. So a stream that broke off is answered
+//! with the next stream, and a conversation that is over with the end of the call; [`shared::resumption`] tells them apart.
+//! Where the call's voice agent is one that gathers speech, [`gathered`] answers instead.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use shared::call::Carrier;
+use shared::carrier_event::{self, Source, Webhook};
+use shared::resumption::{MAX_SENT_BACK, StreamEnd, StreamReport};
+use tokio::time::Instant;
+use url::Url;
+
+use super::twiml::{Twiml, Verb};
+use super::{gathered, genuine};
+use crate::error::{ApiError, Problem};
+use crate::resuming::{goes_back, keep};
+use crate::state::{App, AppState};
+
+/// How often one call was connected before; in the address that we gave Twilio, and so under its signature.
+const ROUND: &str = "round";
+
+/// Twilio asks what a call does next, in TwiML.
+#[utoipa::path(
+    post, path = "/webhooks/twilio/voice", tag = "webhooks", security(()),
+    params(("reference" = Option<String>, Query, description = "our name for the call"),
+        ("round" = Option<i32>, Query, description = "streams that the call has had; absent in the first question")),
+    responses((status = OK, description = "TwiML"), (status = FORBIDDEN, body = Problem))
+)]
+pub async fn post_voice(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let asked_at = Instant::now();
+    let webhook = genuine(&app, request, Source::Voice).await?;
+    keep(&app, Carrier::Twilio, webhook.clone(), "voice");
+    Ok(answer(&app, &webhook, asked_at).await.into_response())
+}
+
+async fn answer(app: &App, webhook: &Webhook, asked_at: Instant) -> Twiml {
+    let Some(reference) = webhook.reference.as_deref() else {
+        tracing::warn!("Twilio asks about a call that we did not place");
+        return Twiml::of(&[Verb::Hangup]);
+    };
+    if let Some(answer) = gathered::answer(app, webhook, reference).await {
+        return answer;
+    }
+    let round = webhook.fields.get(ROUND).map_or(Some(0), |round| round.parse().ok()).unwrap_or(MAX_SENT_BACK);
+    if round > 0 && !goes_on(app, webhook, round, asked_at).await {
+        return Twiml::of(&[Verb::Hangup]);
+    }
+    connect(app, reference, round)
+}
+
+/// Whether the conversation that the last stream held goes on with another one.
+async fn goes_on(app: &App, webhook: &Webhook, round: i32, asked_at: Instant) -> bool {
+    let event = carrier_event::parse_twilio(webhook);
+    let names = (event.reference.as_deref(), event.carrier_call_id.as_deref());
+    let report = StreamReport { stream_sid: None, end: StreamEnd::Over };
+    // Counted by the address as well: a database that is away counts nothing.
+    goes_back(app, Carrier::Twilio, &report, names, asked_at).await && round < MAX_SENT_BACK
+}
+
+fn connect(app: &AppState, reference: &str, round: i32) -> Twiml {
+    let Some(url) = app.twilio.as_ref().and_then(|account| account.stream_url.as_ref()) else {
+        tracing::error!("a call is answered, and TWILIO_STREAM_URL says nowhere to connect it");
+        return Twiml::of(&[Verb::Hangup]);
+    };
+    let next = address(app, reference, &[(ROUND, round + 1)]);
+    Twiml::of(&[
+        Verb::Stream { url: url.as_str(), parameters: vec![("reference", reference)] },
+        Verb::Redirect(next.as_str()),
+    ])
+}
+
+/// This webhook's own address, counting what it is asked about.
+pub(super) fn address<N: ToString>(app: &AppState, reference: &str, counts: &[(&str, N)]) -> String {
+    let text = format!("{}/webhooks/twilio/voice", app.base_url);
+    // A base URL that is none has been refused at the start.
+    let Ok(mut url) = Url::parse(&text) else { return text };
+    let counts = counts.iter().map(|(name, count)| (*name, count.to_string()));
+    url.query_pairs_mut().append_pair("reference", reference).extend_pairs(counts);
+    url.into()
+}

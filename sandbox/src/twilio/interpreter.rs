@@ -1,0 +1,196 @@
+//! An answered call: asks the product for TwiML and performs it, verb by verb, until there is none left.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::{
+    exotel::{
+        call::{Call, StreamTruth},
+        leg::Leg,
+        line::cause,
+        stream::{End, Session},
+    },
+    twilio::{
+        Order,
+        airtime::{Airtime, Cause},
+        stream,
+        twiml::{self, Verb},
+        webhooks::{self, Fields},
+    },
+    world::World,
+};
+
+/// Documents of one call before it is taken for an endless loop.
+const MAX_DOCUMENTS: usize = 200;
+/// The voice of `<Say>`.
+const VOICE: &str = "slt";
+/// How long a human's phone rings, and how long they talk, after `<Dial>` (scaled by the rate).
+const DIAL_MS: u64 = 12_000;
+
+/// What a document leads to.
+enum Next {
+    Ask(Url, Fields),
+    End(Cause),
+}
+
+/// Performs the call; the answer is why it is over.
+pub async fn run(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, order: &Order) -> Cause {
+    webhooks::detect_machine(world, call, order);
+    let line = Airtime::begin(world, call, leg);
+    let mut performance = Performance { world, call, leg, line: Some(line), last: "twiml_ended" };
+    let mut next = Next::Ask(order.url.clone(), Vec::new());
+    for _ in 0..MAX_DOCUMENTS {
+        next = match next {
+            Next::End(cause) => {
+                performance.close_line();
+                return cause;
+            }
+            Next::Ask(url, extra) => match performance.document(&url, extra).await {
+                Ok(verbs) => performance.perform(verbs, &url).await.unwrap_or_else(Next::End),
+                Err(cause) => Next::End(cause),
+            },
+        };
+    }
+    performance.close_line();
+    "twiml_endless"
+}
+
+struct Performance<'a> {
+    world: &'a Arc<World>,
+    call: &'a Arc<Call>,
+    leg: &'a mut Leg,
+    /// `None` while a stream has the line.
+    line: Option<Airtime>,
+    /// Why the call ends if nothing more is asked for.
+    last: Cause,
+}
+
+impl Performance<'_> {
+    /// Asks for TwiML. The callee waits in silence meanwhile.
+    async fn document(&mut self, url: &Url, extra: Fields) -> Result<Vec<Verb>, Cause> {
+        let mut fields = webhooks::common(self.world, self.call, "in-progress");
+        fields.extend(extra);
+        let (world, call) = (self.world, self.call);
+        let asking = webhooks::post(world, call, url, &fields, "twiml.asked", json!({}));
+        let (line, leg) = self.line();
+        let answer = line.during(leg, asking).await?;
+        let verbs = match answer {
+            Ok((StatusCode::OK, text)) => twiml::read(&text),
+            Ok((status, _)) => Err(format!("answered {status}")),
+            Err(error) => Err(error),
+        };
+        verbs.map_err(|why| {
+            self.note("twiml.refused", json!({"why": why}));
+            "application_error"
+        })
+    }
+
+    async fn perform(&mut self, verbs: Vec<Verb>, base: &Url) -> Result<Next, Cause> {
+        for verb in verbs {
+            match verb {
+                Verb::Stream { url, parameters } => self.stream(&url, &parameters).await?,
+                Verb::Say { text } => {
+                    let pcm = self.speech(&[text]).await?;
+                    let (line, leg) = self.line();
+                    line.say(leg, pcm).await?;
+                }
+                Verb::Gather { action, timeout_secs, says } => {
+                    let pcm = self.speech(&says).await?;
+                    let (line, leg) = self.line();
+                    let heard = line.gather(leg, pcm, Duration::from_secs(timeout_secs)).await?;
+                    self.note("gather.ended", json!({"heard": heard}));
+                    if let Some(words) = heard {
+                        let action = action.as_deref().unwrap_or(base.as_str());
+                        let url = base.join(action).map_err(|_error| "application_error")?;
+                        let fields = [("SpeechResult", words.as_str()), ("Confidence", "0.93")];
+                        return Ok(Next::Ask(url, fields.map(|(name, value)| (name.into(), value.into())).into()));
+                    }
+                }
+                Verb::Pause { secs } => {
+                    let (line, leg) = self.line();
+                    line.pause(leg, Duration::from_secs(secs)).await?;
+                }
+                Verb::Redirect { url } => {
+                    let url = base.join(&url).map_err(|_error| "application_error")?;
+                    return Ok(Next::Ask(url, Vec::new()));
+                }
+                Verb::Dial { numbers } => {
+                    self.note("call.transferred", json!({"numbers": numbers}));
+                    self.call.truth().transferred_to = Some(numbers);
+                    let time = self.world.settings.scaled(DIAL_MS);
+                    let (line, leg) = self.line();
+                    line.pause(leg, time).await?;
+                    self.last = "transferred";
+                }
+                Verb::Hangup | Verb::Reject => return Ok(Next::End("agent_hung_up")),
+            }
+        }
+        Ok(Next::End(self.last))
+    }
+
+    /// Blocks until the product closes the socket, or it breaks; then the next verb runs.
+    async fn stream(&mut self, url: &str, parameters: &Value) -> Result<(), Cause> {
+        let opening = stream::open(self.world, self.call, url, parameters);
+        let (line, leg) = self.line();
+        let opened = line.during(leg, opening).await?;
+        let (end, truth) = match opened {
+            Ok((socket, wire)) => {
+                self.close_line();
+                let (end, truth) = Box::pin(Session::run(self.world, self.call, self.leg, socket, wire)).await;
+                (Some(end), truth)
+            }
+            Err(error) => (
+                None,
+                StreamTruth { status: "failed", disconnected_by: "NA", error: Some(error), ..StreamTruth::default() },
+            ),
+        };
+        self.call.truth().streams.push(truth);
+        match end {
+            None => self.last = "stream_failed",
+            Some(end @ (End::Bot { .. } | End::Lost)) => self.last = cause(&end),
+            Some(end) => return Err(cause(&end)),
+        }
+        match self.leg.has_hung_up() {
+            true => Err("callee_hung_up"),
+            false => Ok(()),
+        }
+    }
+
+    /// The sound of what Twilio itself says. The callee waits while it is made.
+    async fn speech(&mut self, texts: &[String]) -> Result<Vec<i16>, Cause> {
+        let bank = self.world.speech.clone();
+        let speaking = async {
+            let mut pcm = Vec::new();
+            for text in texts {
+                pcm.extend_from_slice(&bank.say(text, VOICE).await.pcm);
+            }
+            pcm
+        };
+        let (line, leg) = self.line();
+        line.during(leg, speaking).await
+    }
+
+    fn line(&mut self) -> (&mut Airtime, &mut Leg) {
+        let line = self.line.get_or_insert_with(|| Airtime::begin(self.world, self.call, self.leg));
+        (line, self.leg)
+    }
+
+    fn close_line(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.finish(self.leg);
+        }
+        let now_ms = self.leg.ms(Instant::now());
+        if self.leg.has_hung_up() {
+            self.leg.stop_saying(now_ms);
+        }
+    }
+
+    fn note(&self, kind: &str, mut data: Value) {
+        data["sid"] = self.call.sid.as_str().into();
+        self.world.log.record("twilio", kind, data);
+    }
+}

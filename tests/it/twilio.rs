@@ -1,0 +1,176 @@
+//! The other carrier: the same campaign, the same conversation, the same promises through Twilio.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use tests::harness::{Lead, Setup, TestApp, eventually};
+
+const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
+const MINUTES: Duration = Duration::from_secs(150);
+const PURPOSE: &str = "It is for my own family to live in.";
+
+/// Rings shortly, answers, and tells what it is asked.
+fn interested() -> Value {
+    json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
+        "purpose": PURPOSE,
+        "budget": "Around eighty lakh.",
+        "timeline": "Within three months.",
+        "location": "Whitefield would be best.",
+        "property_type": "A two bedroom apartment.",
+        "site_visit": "Yes, Saturday works."
+    }}])
+}
+
+/// A campaign of one lead that is being called through Twilio.
+async fn calling(setup: Setup<'_>, attempts: Value) -> (TestApp, i64) {
+    let app = TestApp::start_as(setup).await;
+    app.choose_carrier("twilio").await;
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": attempts})).await;
+    let most = attempts.as_array().unwrap().len();
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": most})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    (app, campaign)
+}
+
+async fn log(app: &TestApp, kind: &str) -> Vec<Value> {
+    let url = format!("http://{}/__sandbox/log?kind={kind}", app.world.addr);
+    let log: Value = app.client.get(url).send().await.unwrap().json().await.unwrap();
+    log["entries"].as_array().unwrap().clone()
+}
+
+async fn calls(app: &TestApp, campaign: i64) -> Vec<Value> {
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    let mut calls = Vec::new();
+    for call in list["calls"].as_array().unwrap() {
+        calls.push(app.get(&format!("/calls/{}", call["id"])).await);
+    }
+    calls
+}
+
+fn lines(call: &Value, role: &str) -> Vec<String> {
+    let turns = call["transcript"].as_array().unwrap();
+    let of_role = turns.iter().filter(|turn| turn["role"] == role);
+    of_role.map(|turn| turn["text"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every word that the callee heard of the agent, in one line without punctuation.
+fn heard(carrier: &Value) -> String {
+    let lines = carrier["heard"].as_array().unwrap();
+    plain(lines.iter().map(|line| line["text"].as_str().unwrap()))
+}
+
+fn plain<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let words = texts.into_iter().flat_map(str::split_whitespace);
+    let bare = words.map(|word| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase());
+    bare.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+async fn recorded(app: &TestApp, campaign: i64) -> u64 {
+    eventually(Duration::from_secs(60), || async {
+        let recording = calls(app, campaign).await[0]["recording"].take();
+        let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
+        stored.ok_or_else(|| recording.to_string())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree() {
+    let busy = json!([{"do": "ring", "ms": 300}, {"do": "busy"}]);
+    let (app, campaign) = calling(Setup::default(), json!([busy, interested()])).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let carrier = app.carrier_calls().await;
+    assert_eq!(carrier.len(), 2, "{carrier:?}");
+    assert!(carrier.iter().all(|call| call["carrier"] == "twilio"));
+    let mut ours = calls(&app, campaign).await;
+    ours.sort_by_key(|call| call["attempt"].as_i64());
+    for (call, seen) in ours.iter().zip(&carrier) {
+        assert_eq!((&call["call_sid"], &call["carrier"]), (&seen["sid"], &json!("twilio")));
+    }
+    assert_eq!((&ours[0]["status"], &ours[1]["status"]), (&json!("busy"), &json!("completed")));
+    let (call, seen) = (&ours[1], &carrier[1]);
+    assert_eq!(call["disposition"], "qualified", "{call}");
+    assert_eq!(call["answered_by"], "human", "{call}");
+    let agent = lines(call, "agent");
+    assert_eq!(plain(agent.iter().map(String::as_str)), heard(seen));
+    assert!(lines(call, "callee").contains(&PURPOSE.to_owned()), "{call}");
+    let stream = &seen["streams"][0];
+    assert_eq!((&stream["bad_messages"], &stream["underruns"]), (&json!(0), &json!(0)), "{stream}");
+    let recorded = eventually(Duration::from_secs(60), || async {
+        let calls = calls(&app, campaign).await;
+        let recording = calls.iter().find(|call| call["attempt"] == 2).map(|call| call["recording"].clone());
+        let recording = recording.unwrap_or_default();
+        let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
+        stored.ok_or_else(|| recording.to_string())
+    })
+    .await;
+    let talked = call["transcript"].as_array().unwrap().last().unwrap()["ended_ms"].as_u64().unwrap();
+    assert!(recorded.abs_diff(talked) < 3_000, "{recorded} ms of {talked} ms");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
+    let interrupts = json!([{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "interrupt", "after_ms": 1800, "text": "Wait, who gave you my number?"}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
+    let (app, campaign) = calling(Setup::default(), json!([interrupts])).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    let stream = &carrier[0]["streams"][0];
+    assert!(stream["clears"].as_u64() > Some(0), "{stream}");
+    let turns = ours[0]["transcript"].as_array().unwrap();
+    let cut = turns.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{turns:?}"));
+    let (cut, heard) = (plain([cut["text"].as_str().unwrap()]), heard(&carrier[0]));
+    // A word at the cut may be heard by half.
+    let shared = cut.split(' ').zip(heard.split(' ')).take_while(|(ours, theirs)| ours == theirs).count();
+    let words = cut.split(' ').count();
+    assert!(words > 2 && words - shared <= 1, "we say {cut:?}, the callee heard {heard:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_survives_the_death_of_its_media_process() {
+    let (mut app, campaign) = calling(Setup { medias: 2, ..Setup::default() }, json!([interested()])).await;
+    eventually(MINUTES, || async {
+        let said = log(&app, "said").await.len();
+        if said >= 3 { Ok(()) } else { Err(format!("{said} lines")) }
+    })
+    .await;
+    let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
+    let held = (0..2).find(|&index| app.medias[index].log().contains(&format!("\"{instance}\""))).unwrap();
+    app.medias[held].kill_9().await;
+    app.medias[held].restart();
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    assert_eq!((carrier.len(), ours.len()), (1, 1), "the phone rang once");
+    assert_eq!(carrier[0]["streams"].as_array().unwrap().len(), 2, "{}", carrier[0]);
+    assert_eq!((&ours[0]["disposition"], &ours[0]["resumptions"]), (&json!("qualified"), &json!(1)), "{}", ours[0]);
+    assert_eq!(carrier[0]["end_cause"], "agent_hung_up", "the verb behind the last stream");
+    let greetings = lines(&ours[0], "agent").iter().filter(|line| line.contains("Asha")).count();
+    assert_eq!(greetings, 1, "{}", ours[0]);
+    recorded(&app, campaign).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_is_asked_for_and_the_phone_rings_once() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [interested()]})).await;
+    app.fault(json!({"name": "accepted_no_reply", "value": 100})).await;
+    app.fault(json!({"name": "lost_callback", "count": 2})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    assert_eq!((carrier.len(), ours.len()), (1, 1));
+    assert_eq!(ours[0]["call_sid"], carrier[0]["sid"]);
+    assert_eq!(ours[0]["disposition"], "qualified", "{}", ours[0]);
+    recorded(&app, campaign).await;
+    app.finish().await;
+}
