@@ -80,6 +80,7 @@ async fn recorded(app: &TestApp, campaign: i64) -> u64 {
 async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree() {
     let busy = json!([{"do": "ring", "ms": 300}, {"do": "busy"}]);
     let (app, campaign) = calling(Setup::default(), json!([busy, interested()])).await;
+    assert_eq!(unsigned_stream(&app).await, 401);
     app.campaign_completes(campaign, MINUTES).await;
 
     let carrier = app.carrier_calls().await;
@@ -110,6 +111,20 @@ async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree
     let talked = call["transcript"].as_array().unwrap().last().unwrap()["ended_ms"].as_u64().unwrap();
     assert!(recorded.abs_diff(talked) < 3_000, "{recorded} ms of {talked} ms");
     app.finish().await;
+}
+
+/// What a stream that says it is Twilio's, and is not signed, is answered with.
+async fn unsigned_stream(app: &TestApp) -> u16 {
+    let upgrade = app.client.get(format!("http://127.0.0.1:{}/twilio/media", app.media_port));
+    let headers = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("x-twilio-signature", "bm90IFR3aWxpbydz"),
+    ];
+    let upgrade = headers.into_iter().fold(upgrade, |upgrade, (name, value)| upgrade.header(name, value));
+    upgrade.send().await.unwrap().status().as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
