@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Config,
+    latency::Trick,
     llm::openai::OpenAi,
     pacer::PacerSettings,
     provider::Connect,
@@ -54,7 +55,7 @@ impl App {
                 connect,
                 config.elevenlabs_url.clone(),
                 config.elevenlabs_api_key.clone(),
-                PhraseCache::default(),
+                if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
             ),
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),

@@ -122,6 +122,7 @@ impl Dialogue {
             self.discard_draft();
         }
         self.judge_words();
+        self.look_for_machine();
     }
 
     pub(super) fn on_words_ended(&mut self) {
@@ -177,6 +178,7 @@ impl Dialogue {
             && self.opening.is_none()
             && self.draft.is_none()
             && self.cut.is_none()
+            && self.machine.is_none()
             && self.started;
         if !self.settings.speculate
             || !idle

@@ -21,6 +21,7 @@ use crate::{
     audio::vad::{Vad, VadEvent},
     carrier::{Carrier, CarrierEvent, FrameError, Reader, StreamStart, Writer},
     dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd},
+    latency::Trick,
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     provider::ProviderError,
@@ -128,8 +129,10 @@ impl Actor {
         let (tts, speaking) = app.tts.speak(&voice, tts_events);
         tasks.spawn(speaking);
 
-        let llm = app.llm.clone();
-        tasks.spawn(async move { llm.warm_up().await });
+        if app.config.uses(Trick::WarmUp) {
+            let llm = app.llm.clone();
+            tasks.spawn(async move { llm.warm_up().await });
+        }
 
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
@@ -392,6 +395,7 @@ impl Actor {
                 VadEvent::Started { ago } => inputs.push(Input::VoiceStarted { began: now - ago }),
                 VadEvent::Stopped { ago } => inputs.push(Input::VoiceStopped { ended: now - ago }),
                 VadEvent::GoesOn { ago } => inputs.push(Input::VoiceGoesOn { until: now - ago }),
+                VadEvent::Beep => inputs.push(Input::Beep),
             }
         }
         for input in inputs {
@@ -500,6 +504,10 @@ impl Actor {
         }
     }
 
+    pub(super) fn listen_for_beep(&mut self) {
+        self.vad.listen_for_beep();
+    }
+
     pub(super) fn finalize(&self) {
         // Full: one is on its way already.
         let _ = self.stt.control.try_send(SttControl::Finalize);
@@ -519,6 +527,7 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
         Phase::Thinking => "thinking",
         Phase::Speaking => "speaking",
         Phase::Ducked => "ducked",
+        Phase::Machine => "machine",
         Phase::Closing => "closing",
         Phase::Ended => "ended",
     }
@@ -528,6 +537,7 @@ pub(super) fn reason_name(reason: EndReason) -> &'static str {
     match reason {
         EndReason::AgentFinished => "agent_finished",
         EndReason::TransferToHuman => "transfer_to_human",
+        EndReason::MachineAnswered => "machine_answered",
         EndReason::Silence => "silence",
         EndReason::MaxDuration => "max_duration",
         EndReason::LlmUnavailable => "llm_unavailable",

@@ -206,7 +206,11 @@ impl<'a> Session<'a> {
                     let mark = self.wire.mark(&name);
                     self.send(mark).await?;
                 }
-                Played::Began { at } => self.answered_at(self.offset_ms + at / SAMPLES_PER_MS),
+                Played::Began { at } => {
+                    let at_ms = self.offset_ms + at / SAMPLES_PER_MS;
+                    self.truth.agent.begin(at_ms);
+                    self.answered_at(at_ms);
+                }
                 Played::Underrun { at, ms } => {
                     self.truth.underruns += 1;
                     self.truth.underrun_ms += ms;
@@ -232,6 +236,8 @@ impl<'a> Session<'a> {
                     Wire::Twilio(_) => self.playback.clear_all(),
                 };
                 self.truth.clears += 1;
+                let now_ms = self.offset_ms + self.playback.position() / SAMPLES_PER_MS;
+                self.truth.agent.clear(now_ms);
                 self.truth.cleared_ms += dropped as u64 / SAMPLES_PER_MS;
                 self.note("stream.clear", json!({"dropped_ms": dropped as u64 / SAMPLES_PER_MS}));
             }
@@ -298,8 +304,8 @@ impl<'a> Session<'a> {
         // What the microphone took up until now goes out before the callee decides anew: nobody
         // reacts to what has not happened yet.
         let mut chunk = std::mem::take(&mut self.chunk);
-        let ended = self.leg.fill(&mut chunk, call_ms);
         let mut played = std::mem::take(&mut self.played);
+        let ended = self.leg.fill(&mut chunk, call_ms, &played);
         self.leg.record(&chunk, &played);
         let media = self.wire.media(stream_ms, &chunk);
         self.chunk = chunk;
@@ -328,6 +334,9 @@ impl<'a> Session<'a> {
             if self.playback.queued() > 0 {
                 self.barged_at = Some(now_ms);
             }
+        }
+        if let Some(quiet) = self.playback.dry_since() {
+            self.truth.agent.end(self.offset_ms + quiet / SAMPLES_PER_MS);
         }
         if let Some(barged) = self.barged_at
             && let Some(quiet) = self.playback.dry_since()
@@ -395,6 +404,7 @@ impl<'a> Session<'a> {
         self.leg.note_heard(speech);
         let last = self.listener.finish();
         let now_ms = self.leg.ms(Instant::now());
+        self.truth.agent.end(now_ms);
         self.leg.line_went_dead(now_ms, inputs, &last);
         self.leg.note_heard(last);
         let (status, disconnected_by) = match end {

@@ -125,9 +125,9 @@ impl Airtime {
         }
         let began_ms = self.offset_ms + self.chunks * CHUNK_MS;
         self.chunks += 1;
-        let ended = leg.fill(&mut self.chunk, began_ms);
         self.played.clear();
         self.playback.advance(self.chunk.len(), &mut self.played);
+        let ended = leg.fill(&mut self.chunk, began_ms, &self.played);
         leg.record(&self.chunk, &self.played);
         let (mut inputs, speech) = self.listener.hear(&self.played);
         leg.note_heard(speech);
