@@ -189,3 +189,31 @@ async fn an_answer_that_is_lost_is_asked_for_and_the_phone_rings_once() {
     recorded(&app, campaign).await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    let settings = json!({"name": "Gatherer", "settings": {"gathered_speech": true}});
+    let (status, agent) = app.post("/voice-agents", settings).await;
+    assert!(status.is_success(), "{agent}");
+    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"}, {"do": "say", "text": "Who is this?"},
+        {"do": "wait_for_agent"}, {"do": "say", "text": "Do not call me again."}, {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 9000}]);
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    assert_eq!(carrier[0]["end_cause"], "agent_hung_up", "{}", carrier[0]);
+    assert!(carrier[0]["streams"].as_array().unwrap().is_empty(), "{}", carrier[0]);
+    assert_eq!(lines(&ours[0], "callee"), ["Who is this?", "Do not call me again."], "{}", ours[0]);
+    let agent = lines(&ours[0], "agent");
+    assert_eq!(plain(agent.iter().map(String::as_str)), heard(&carrier[0]));
+    assert_eq!(ours[0]["disposition"], "do_not_call", "{}", ours[0]);
+    let listed: i64 = sqlx::query_scalar("select count(*) from do_not_call").fetch_one(&app.db).await.unwrap();
+    assert_eq!(listed, 1);
+    recorded(&app, campaign).await;
+    app.finish().await;
+}

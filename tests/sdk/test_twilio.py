@@ -162,7 +162,7 @@ class Calls(unittest.TestCase):
         stranger = Client(ACCOUNT, "wrong")
         stranger.api.base_url = HTTP
         with self.assertRaises(TwilioRestException) as refused:
-            stranger.calls.list(limit=1)
+            stranger.calls("CA00000000000000000000000000000000").fetch()
         self.assertEqual((refused.exception.status, refused.exception.code), (401, 20003))
 
 
