@@ -141,6 +141,10 @@ impl Store {
             CallEvent::CallbackRequested { when, .. } => {
                 conversation::request_callback(&mut *tx, held.account_id, held.call_id, when, instant(when)).await?;
             }
+            CallEvent::TransferRequested { .. } => {
+                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Interested)
+                    .await?;
+            }
             CallEvent::MachineAnswered { .. } => {
                 conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Voicemail).await?;
             }

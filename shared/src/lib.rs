@@ -51,6 +51,7 @@ pub mod storage;
 pub mod stream;
 pub mod sweep;
 pub mod telemetry;
+pub mod transfer;
 pub mod turn;
 pub mod twilio_signature;
 pub mod voice_agent;

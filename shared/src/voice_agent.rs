@@ -32,6 +32,8 @@ pub struct VoiceAgentSettings {
     pub wait_for_hello: bool,
     /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
     pub gathered_speech: bool,
+    /// Humans to whom the agent may hand the call, in E.164, the first to be rung first. Without any it offers none.
+    pub transfer_to: Vec<String>,
 }
 
 impl Default for VoiceAgentSettings {
@@ -49,6 +51,7 @@ impl Default for VoiceAgentSettings {
             playbook: None,
             wait_for_hello: false,
             gathered_speech: false,
+            transfer_to: Vec::new(),
         }
     }
 }

@@ -22,6 +22,12 @@ pub enum Verb<'a> {
         hints: &'a str,
         says: Speech<'a>,
     },
+    /// The first of these phones to answer is connected; `caller_id` is what it shows.
+    Dial {
+        numbers: &'a [String],
+        caller_id: &'a str,
+        ring_secs: u32,
+    },
     /// Asks there what to do next.
     Redirect(&'a str),
     Hangup,
@@ -95,7 +101,20 @@ fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
                 .with_attribute(("method", "POST"))
                 .write_text_content(BytesText::new(url))?;
         }
-        Verb::Hangup => drop(xml.create_element("Hangup").write_empty()?),
+        Verb::Dial { numbers, caller_id, ring_secs } => {
+            let ring = ring_secs.to_string();
+            let dial = xml.create_element("Dial").with_attribute(("timeout", ring.as_str()));
+            let dial = if caller_id.is_empty() { dial } else { dial.with_attribute(("callerId", *caller_id)) };
+            dial.write_inner_content(|xml| {
+                for number in *numbers {
+                    xml.create_element("Number").write_text_content(BytesText::new(number))?;
+                }
+                Ok(())
+            })?;
+        }
+        Verb::Hangup => {
+            xml.create_element("Hangup").write_empty()?;
+        }
     }
     Ok(())
 }
@@ -134,6 +153,11 @@ mod tests {
             r#"<Connect><Stream url="wss://media.example/twilio/media"><Parameter name="reference" value="a1"/></Stream></Connect><Redirect method="POST">https://api.example/webhooks/twilio/voice?reference=a1&amp;round=1</Redirect>"#
         );
         assert_eq!(xml(&[Verb::Hangup]), "<Hangup/>");
+        let numbers = ["+919811100001".to_owned()];
+        assert_eq!(
+            xml(&[Verb::Dial { numbers: &numbers, caller_id: "+14155550100", ring_secs: 45 }]),
+            r#"<Dial timeout="45" callerId="+14155550100"><Number>+919811100001</Number></Dial>"#
+        );
     }
 
     #[test]

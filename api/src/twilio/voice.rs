@@ -4,12 +4,15 @@
 //! with the next stream, and a conversation that is over with the end of the call; [`shared::resumption`] tells them apart.
 //! Where the call's voice agent is one that gathers speech, [`gathered`] answers instead.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use shared::call::Carrier;
 use shared::carrier_event::{self, Source, Webhook};
 use shared::resumption::{MAX_SENT_BACK, StreamEnd, StreamReport};
-use tokio::time::Instant;
+use shared::transfer;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::twiml::{Twiml, Verb};
@@ -18,6 +21,10 @@ use crate::error::{ApiError, Problem};
 use crate::resuming::{goes_back, keep};
 use crate::state::{App, AppState};
 
+/// A human listens to silence meanwhile.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+/// As long as an advisor's phone may ring.
+const MAX_RINGING_SECS: u32 = 45;
 /// How often one call was connected before; in the address that we gave Twilio, and so under its signature.
 const ROUND: &str = "round";
 
@@ -45,7 +52,7 @@ async fn answer(app: &App, webhook: &Webhook, asked_at: Instant) -> Twiml {
     }
     let round = webhook.fields.get(ROUND).map_or(Some(0), |round| round.parse().ok()).unwrap_or(MAX_SENT_BACK);
     if round > 0 && !goes_on(app, webhook, round, asked_at).await {
-        return Twiml::of(&[Verb::Hangup]);
+        return leave(app, webhook, reference).await;
     }
     connect(app, reference, round)
 }
@@ -57,6 +64,33 @@ async fn goes_on(app: &App, webhook: &Webhook, round: i32, asked_at: Instant) ->
     let report = StreamReport { stream_sid: None, end: StreamEnd::Over };
     // Counted by the address as well: a database that is away counts nothing.
     goes_back(app, Carrier::Twilio, &report, names, asked_at).await && round < MAX_SENT_BACK
+}
+
+/// The conversation is over: on to the human that its agent promised, if it did.
+async fn leave(app: &App, webhook: &Webhook, reference: &str) -> Twiml {
+    let call_sid = webhook.fields.get("CallSid").map(String::as_str);
+    let promised = async {
+        let mut tx = app.db.begin().await?;
+        let numbers =
+            transfer::destination(&mut tx, Carrier::Twilio, Some(reference), call_sid, app.clock.now()).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>(numbers)
+    };
+    let numbers = match timeout(ANSWER_WITHIN, promised).await {
+        Ok(Ok(numbers)) => numbers,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "nobody can say whom to connect");
+            Vec::new()
+        }
+        Err(_elapsed) => Vec::new(),
+    };
+    if numbers.is_empty() {
+        return Twiml::of(&[Verb::Hangup]);
+    }
+    metrics::counter!("transfers_total", "answer" => "somebody").increment(1);
+    // The advisor sees our number, which Twilio lets us show.
+    let caller_id = webhook.fields.get("From").map_or("", String::as_str);
+    Twiml::of(&[Verb::Dial { numbers: &numbers, caller_id, ring_secs: MAX_RINGING_SECS }, Verb::Hangup])
 }
 
 fn connect(app: &AppState, reference: &str, round: i32) -> Twiml {

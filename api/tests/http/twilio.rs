@@ -168,6 +168,25 @@ async fn after_its_stream_a_call_goes_back_if_it_was_broken_off_and_ends_if_it_i
 }
 
 #[tokio::test]
+async fn a_human_who_was_promised_is_dialed_behind_the_stream() {
+    let api = TestApi::start().await;
+    let call = dialed(&api).await;
+    sqlx::query("update voice_agent_versions set settings = settings || '{\"transfer_to\": [\"+919811100001\"]}'")
+        .execute(&api.db)
+        .await
+        .unwrap();
+    begins(&api, call, "MZ1").await;
+    stream::end(&api.db, CallId(call), "MZ1", "transfer_to_human", monday()).await.unwrap();
+    let asked = [("CallSid", "CA1"), ("CallStatus", "in-progress"), ("From", "+14155550100")];
+    let answer = twilio(&api, "voice?reference=ref-1&round=1", &asked).await.text();
+    let dial =
+        "<Dial timeout=\"45\" callerId=\"+14155550100\"><Number>+919811100001</Number></Dial><Hangup/></Response>";
+    assert!(answer.ends_with(dial), "{answer}");
+    assert_eq!(status(&api).await.0, "transferred");
+    api.finish().await;
+}
+
+#[tokio::test]
 async fn a_call_is_not_connected_for_ever() {
     let api = TestApi::start().await;
     let call = dialed(&api).await;

@@ -536,7 +536,7 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
 pub(super) fn reason_name(reason: EndReason) -> &'static str {
     match reason {
         EndReason::AgentFinished => "agent_finished",
-        EndReason::TransferToHuman => "transfer_to_human",
+        EndReason::TransferToHuman => shared::transfer::TRANSFER_TO_HUMAN,
         EndReason::MachineAnswered => "machine_answered",
         EndReason::Silence => "silence",
         EndReason::MaxDuration => "max_duration",

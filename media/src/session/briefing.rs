@@ -46,6 +46,7 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     }
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.can_transfer = !agent.transfer_to.is_empty();
     settings.speculate = config.uses(Trick::Speculation);
     settings.early_clause = config.uses(Trick::EarlyClause);
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
