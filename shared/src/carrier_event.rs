@@ -230,7 +230,9 @@ async fn adopt(db: &mut PgConnection, call: &Call, event: &CarrierEvent) -> sqlx
     if let Some(known) = &call.carrier_call_id {
         return Ok(known == carrier_call_id);
     }
-    if Call::by_carrier_call_id(&mut *db, call.carrier, carrier_call_id).await?.is_some() {
+    // Its own answer may have been written since the call was read: a callback can come that soon.
+    let owner = Call::by_carrier_call_id(&mut *db, call.carrier, carrier_call_id).await?;
+    if owner.is_some_and(|owner| owner.id != call.id) {
         return Ok(false);
     }
     Call::record_carrier_id(db, call.id, carrier_call_id).await
