@@ -50,7 +50,7 @@ pub enum Mode {
     /// Mode C: the bot's socket, without a flow.
     Stream { url: String },
     /// A call of Twilio's.
-    Twiml(Order),
+    Twiml(Box<Order>),
 }
 
 /// `StatusCallback` and how it wants to be called.

@@ -252,11 +252,11 @@ fn read_request(world: &World, form: &Form) -> Result<call::Request, TwilioError
     Ok(call::Request {
         from: to.to_owned(),
         exophone: from.to_owned(),
-        mode: Mode::Twiml(Order {
+        mode: Mode::Twiml(Box::new(Order {
             url,
             machine_detection,
             recording_callback: address(form, "RecordingStatusCallback")?,
-        }),
+        })),
         inbound: false,
         time_limit_secs: seconds(form, "TimeLimit", MAX_TIME_LIMIT_SECS)?.unwrap_or(MAX_TIME_LIMIT_SECS),
         ring_timeout_secs: seconds(form, "Timeout", MAX_TIMEOUT_SECS)?.unwrap_or(DEFAULT_TIMEOUT_SECS),
