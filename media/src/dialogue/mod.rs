@@ -251,6 +251,7 @@ impl Dialogue {
         self.advance();
         self.fire_due();
         self.note_unsettled();
+        self.give_out_heard();
     }
 
     /// The next thing to do, until `None`.
@@ -396,6 +397,19 @@ impl Dialogue {
         if self.unsettled.as_ref().map(|words| &words.text) != words.as_ref().map(|words| &words.text) {
             self.unsettled.clone_from(&words);
             self.emit(Output::NoteUnsettled(words));
+        }
+    }
+
+    /// So are the agent's words, once the human has heard a whole clause more of them.
+    fn give_out_heard(&mut self) {
+        let Some(reply) = self.reply.as_mut().filter(|_| !self.ended) else { return };
+        let Some(began) = reply.started else { return };
+        let heard = reply.heard(self.now);
+        let clauses = reply.speech.clauses_heard(heard);
+        if clauses > reply.clauses_noted {
+            reply.clauses_noted = clauses;
+            let words = UnsettledWords { text: reply.speech.heard_all(heard), began, ended: self.now };
+            self.emit(Output::NoteHeard(words));
         }
     }
 
