@@ -156,6 +156,8 @@ pub struct Dialogue {
     reply: Option<Reply>,
     duck: Option<Duck>,
     cut: Option<Cut>,
+    /// Times in a row that voice without words was taken for a barge-in.
+    false_alarms: u32,
 
     /// Since when it is the human's turn, while nobody speaks.
     quiet_since: CallTime,
@@ -216,6 +218,7 @@ impl Dialogue {
             reply: None,
             duck: None,
             cut: None,
+            false_alarms: 0,
             quiet_since: CallTime::ZERO,
             reprompts: 0,
             not_understood: 0,
