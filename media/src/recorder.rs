@@ -34,6 +34,8 @@ pub enum Entry {
     Turn(Turn),
     /// The human's words that belong to no settled turn yet.
     Unsettled(Option<Unsettled>),
+    /// What the human has heard of the agent's turn.
+    Heard(Unsettled),
     /// An answer to one of the playbook's questions.
     Answer {
         /// Its key.
@@ -143,6 +145,7 @@ impl Writer {
         match entry {
             Entry::Turn(turn) => self.store.turn(&self.held, turn).await,
             Entry::Unsettled(words) => self.store.unsettled(&self.held, words.as_ref()).await,
+            Entry::Heard(words) => self.store.heard(&self.held, words).await,
             Entry::Answer { field, value } => self.store.answer(&self.held, field, value).await,
             Entry::Event { event, at } => self.store.event(&self.held, event, *at).await,
             Entry::Heartbeat { phase, stage, turns } => {

@@ -125,6 +125,11 @@ impl Store {
         stream::note_unsettled(&self.db, held.call_id, &held.stream_sid, words).await
     }
 
+    /// Keeps what the human has heard of the agent's turn.
+    pub async fn heard(&self, held: &Held, words: &Unsettled) -> sqlx::Result<()> {
+        stream::note_heard(&self.db, held.call_id, &held.stream_sid, words).await
+    }
+
     /// Stores the latest answer to a question.
     pub async fn answer(&self, held: &Held, field: &str, value: &str) -> sqlx::Result<()> {
         conversation::record_answer(&self.db, held.account_id, held.call_id, field, &Value::from(value)).await

@@ -81,8 +81,8 @@ pub struct Briefing {
     pub comeback: Option<Comeback>,
 }
 
-/// Words of the human that belong to no turn yet. Milliseconds since the conversation began.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Words that belong to no settled turn yet. Milliseconds since the conversation began.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unsettled {
     pub text: String,
     pub began_ms: i64,
@@ -235,20 +235,40 @@ pub async fn note_unsettled(
     stream_sid: &str,
     words: Option<&Unsettled>,
 ) -> sqlx::Result<()> {
-    let json = words.map(|words| {
-        serde_json::json!({
-            "text": words.text.replace('\0', ""), "began_ms": words.began_ms, "ended_ms": words.ended_ms,
-        })
-    });
     sqlx::query!(
         "update streams set unsettled = $3 where call_id = $1 and stream_sid = $2 and ended_at is null",
         call_id as CallId,
         stream_sid,
-        json,
+        words.map(as_json),
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Keeps what the human has heard of the agent's turn: should this process die, it is said.
+pub async fn note_heard(
+    db: impl PgExecutor<'_>,
+    call_id: CallId,
+    stream_sid: &str,
+    words: &Unsettled,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update streams set heard = $3 where call_id = $1 and stream_sid = $2 and ended_at is null",
+        call_id as CallId,
+        stream_sid,
+        as_json(words),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// NUL cannot be stored, and a provider once sent one.
+fn as_json(words: &Unsettled) -> serde_json::Value {
+    serde_json::json!({
+        "text": words.text.replace('\0', ""), "began_ms": words.began_ms, "ended_ms": words.ended_ms,
+    })
 }
 
 /// Says that the stream is alive and how far the conversation is. `false`: another process holds it now, or it has ended.

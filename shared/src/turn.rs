@@ -1,8 +1,10 @@
 //! Turns: what was said in a call and heard, one side at a time.
 
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::id::{AccountId, CallId};
+use crate::stream::Unsettled;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
@@ -73,15 +75,16 @@ pub async fn insert(db: &mut PgConnection, account: AccountId, call: CallId, tur
     Err(sqlx::Error::Protocol("a turn's place was taken again and again".into()))
 }
 
-/// Makes a turn of words that were final when their stream died and had not been answered: they are the human's last.
+/// Makes turns of what had been said for certain when the stream died: what the human had heard of the agent's turn, and their own
+/// last words.
 pub async fn settle_unsettled(db: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
     let words = sqlx::query!(
         r#"
-        update streams s set unsettled = null
-        from (select account_id, unsettled from streams where call_id = $1 for update) before
-        where s.call_id = $1 and before.unsettled is not null
-        returning before.account_id as "account_id: AccountId", before.unsettled->>'text' as "text!",
-            (before.unsettled->>'began_ms')::bigint as "began_ms!", (before.unsettled->>'ended_ms')::bigint as "ended_ms!",
+        update streams s set unsettled = null, heard = null
+        from (select account_id, unsettled, heard from streams where call_id = $1 for update) before
+        where s.call_id = $1 and (before.unsettled is not null or before.heard is not null)
+        returning before.account_id as "account_id: AccountId", before.unsettled as "unsettled: Json<Unsettled>",
+            before.heard as "heard: Json<Unsettled>",
             (select coalesce(max(seq) + 1, 0) from turns where call_id = $1) as "next_seq!"
         "#,
         call as CallId,
@@ -89,17 +92,22 @@ pub async fn settle_unsettled(db: &mut PgConnection, call: CallId) -> sqlx::Resu
     .fetch_optional(&mut *db)
     .await?;
     let Some(words) = words else { return Ok(()) };
-    // A turn that settled after them began with them, and is stored already.
-    let turn = Turn {
-        seq: words.next_seq,
-        role: Role::Callee,
-        text: words.text,
-        interrupted: false,
-        started_ms: words.began_ms,
-        ended_ms: words.ended_ms,
-        stages: serde_json::json!({}),
-    };
-    insert(db, words.account_id, call, &turn).await
+    // A turn that settled after them began with them, and is stored already. What the human said, they said over the agent.
+    let heard = words.heard.map(|Json(words)| (Role::Agent, words));
+    let said = words.unsettled.map(|Json(words)| (Role::Callee, words));
+    for (seq, (role, Unsettled { text, began_ms, ended_ms })) in (words.next_seq..).zip(heard.into_iter().chain(said)) {
+        let turn = Turn {
+            seq,
+            role,
+            text,
+            interrupted: role == Role::Agent,
+            started_ms: began_ms,
+            ended_ms,
+            stages: serde_json::json!({}),
+        };
+        insert(&mut *db, words.account_id, call, &turn).await?;
+    }
+    Ok(())
 }
 
 const fn role_name(role: Role) -> &'static str {

@@ -8,12 +8,16 @@ use super::{Cut, Dialogue, Duck, ms, phrases};
 
 /// A VAD without news is sure of an end by then.
 const HANGOVER_MS: u64 = 300;
+/// So often may voice alone turn out to have been nothing: then it is the agent's own echo, or a street, and only words count until
+/// some have come. Otherwise an agent on a loudspeaker would stop at its own first word for ever.
+const MOST_FALSE_ALARMS: u32 = 2;
 
 impl Dialogue {
     /// First stage: nothing is lost yet, but the human hears silence.
     pub(super) fn suspect_barge_in(&mut self, began: CallTime) {
         let now = self.now;
-        let Some(reply) = self.reply.as_mut().filter(|reply| !reply.protected) else { return };
+        let believed = self.false_alarms < MOST_FALSE_ALARMS;
+        let Some(reply) = self.reply.as_mut().filter(|reply| !reply.protected && believed) else { return };
         if self.duck.is_some() {
             return;
         }
@@ -43,6 +47,7 @@ impl Dialogue {
             meaningful > 1 || phrases::demands_to_stop(&words)
         };
         if interrupts {
+            self.false_alarms = 0;
             self.interrupt();
         }
     }
@@ -75,6 +80,9 @@ impl Dialogue {
         reply.latency.barge_in_paused = None;
         self.emit(Output::ResumePlayout { epoch, from_samples });
         self.metric("barge_in_forgotten");
+        if self.utterance.as_ref().is_none_or(|utterance| !utterance.has_new_words()) {
+            self.false_alarms += 1;
+        }
         // A cough is forgotten; "haan" may yet turn out to be the answer to the question being asked.
         if self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys()) {
             self.utterance = None;

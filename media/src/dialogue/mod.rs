@@ -156,6 +156,8 @@ pub struct Dialogue {
     reply: Option<Reply>,
     duck: Option<Duck>,
     cut: Option<Cut>,
+    /// Times in a row that voice without words was taken for a barge-in.
+    false_alarms: u32,
 
     /// Since when it is the human's turn, while nobody speaks.
     quiet_since: CallTime,
@@ -216,6 +218,7 @@ impl Dialogue {
             reply: None,
             duck: None,
             cut: None,
+            false_alarms: 0,
             quiet_since: CallTime::ZERO,
             reprompts: 0,
             not_understood: 0,
@@ -251,6 +254,7 @@ impl Dialogue {
         self.advance();
         self.fire_due();
         self.note_unsettled();
+        self.give_out_heard();
     }
 
     /// The next thing to do, until `None`.
@@ -396,6 +400,19 @@ impl Dialogue {
         if self.unsettled.as_ref().map(|words| &words.text) != words.as_ref().map(|words| &words.text) {
             self.unsettled.clone_from(&words);
             self.emit(Output::NoteUnsettled(words));
+        }
+    }
+
+    /// So are the agent's words, once the human has heard a whole clause more of them.
+    fn give_out_heard(&mut self) {
+        let Some(reply) = self.reply.as_mut().filter(|_| !self.ended) else { return };
+        let Some(began) = reply.started else { return };
+        let heard = reply.heard(self.now);
+        let clauses = reply.speech.clauses_heard(heard);
+        if clauses > reply.clauses_noted {
+            reply.clauses_noted = clauses;
+            let words = UnsettledWords { text: reply.speech.heard_all(heard), began, ended: self.now };
+            self.emit(Output::NoteHeard(words));
         }
     }
 

@@ -63,6 +63,8 @@ pub enum Output {
     /// The human's words that are final but belong to no settled turn yet, all of them: they replace the last ones, and `None`
     /// takes those back. Once stored they survive this process.
     NoteUnsettled(Option<UnsettledWords>),
+    /// What the human has heard so far of the agent's turn, clause by clause; it replaces what was noted of this turn before.
+    NoteHeard(UnsettledWords),
     /// The model noted an answer. A later one for the same field replaces it.
     RecordAnswer { field: String, value: String, at: CallTime },
     /// For `call_events`.
@@ -99,7 +101,7 @@ pub struct TurnRecord {
     pub latency: Latency,
 }
 
-/// What the human has said for certain since their last settled turn.
+/// What has been said for certain since the last settled turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnsettledWords {
     pub text: String,

@@ -258,6 +258,7 @@ impl Rehearsal {
             | Output::FinalizeStt
             | Output::ListenForBeep
             | Output::NoteUnsettled(_)
+            | Output::NoteHeard(_)
             | Output::Metric(_) => {}
         }
     }

@@ -68,6 +68,8 @@ pub(crate) struct Reply {
     /// When something was last sent to speech or came from it.
     pub(crate) speech_moved: CallTime,
     pub(crate) started: Option<CallTime>,
+    /// Of the clauses that were heard, how many have been noted.
+    pub(crate) clauses_noted: usize,
     pub(crate) latency: Latency,
 }
 
@@ -96,6 +98,7 @@ impl Reply {
             heard: 0,
             speech_moved: now,
             started: None,
+            clauses_noted: 0,
             latency: Latency::default(),
         }
     }

@@ -219,6 +219,7 @@ impl Dialogue {
     /// Goes on after something that only looked like an interruption.
     pub(super) fn continue_after(&mut self, cut: Cut) {
         self.event(CallEvent::FalseBargeIn);
+        self.false_alarms += 1;
         if cut.whole {
             return self.say(&cut.unheard, Kind::Continuation, None);
         }

@@ -117,6 +117,11 @@ impl Speech {
         self.joined(|_| true, |c| &c.text[..c.heard_bytes(position)])
     }
 
+    /// How many clauses have been heard to their end.
+    pub(crate) fn clauses_heard(&self, position: u64) -> usize {
+        self.clauses.iter().filter(|c| c.complete && c.samples > 0 && c.start + c.samples <= position).count()
+    }
+
     /// What had been sent to speech but not been heard.
     pub(crate) fn unheard(&self, position: u64) -> String {
         self.joined(|_| true, |c| &c.text[c.heard_bytes(position)..])

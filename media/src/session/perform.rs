@@ -48,6 +48,7 @@ impl Actor {
             Output::NoteUnsettled(words) => {
                 self.recorder.put(Entry::Unsettled(words.as_ref().map(store::unsettled)));
             }
+            Output::NoteHeard(words) => self.recorder.put(Entry::Heard(store::unsettled(&words))),
             Output::RecordAnswer { field, value, .. } => self.recorder.put(Entry::Answer { field, value }),
             Output::Event(event) => self.recorder.put(Entry::Event { event, at: self.app.store.now() }),
             Output::Metric(name) => metrics::counter!(format!("dialogue_{name}_total")).increment(1),

@@ -90,6 +90,24 @@ async fn words_that_a_turn_already_holds_are_not_repeated_and_words_taken_back_a
 }
 
 #[tokio::test]
+async fn what_the_human_had_heard_when_the_process_died_is_said() {
+    let world = World::new().await;
+    let call = talking(&world).await;
+    let heard = |text: &str| Unsettled { text: text.to_owned(), began_ms: 8_000, ended_ms: 9_500 };
+    stream::note_heard(&world.db, call, "s1", &heard("We have three flats.")).await.unwrap();
+    stream::note_heard(&world.db, call, "s1", &heard("We have three flats. Each has")).await.unwrap();
+    hears(&world, call, "s1", "Wait, please.", 10_000).await;
+    let briefing = begin(&world, call, "s2").await.unwrap();
+    let last: Vec<_> = briefing.turns.iter().rev().take(2).map(|turn| (turn.role, turn.text.as_str())).collect();
+    assert_eq!(last, [(Role::Callee, "Wait, please."), (Role::Agent, "We have three flats. Each has")]);
+    assert!(briefing.turns[briefing.turns.len() - 2].interrupted);
+    // The same turn once it has settled after all is no second one.
+    stream::note_heard(&world.db, call, "s2", &heard("We have three flats. Each has")).await.unwrap();
+    begin(&world, call, "s3").await.unwrap();
+    assert_eq!(transcript(&world, call).await.len(), briefing.turns.len());
+}
+
+#[tokio::test]
 async fn how_a_stream_ended_decides_how_it_is_taken_up() {
     let world = World::new().await;
     let call = talking(&world).await;

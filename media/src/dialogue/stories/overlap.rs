@@ -162,3 +162,30 @@ fn a_reply_that_is_paused_before_it_sounds_waits_for_the_human() {
     call.assert_tells("3.830  resume   e2");
     call.assert_keeps_quiet_about("clear");
 }
+
+#[test]
+fn an_agent_that_hears_itself_stutters_twice_and_then_waits_for_words() {
+    let mut call = agent_talks();
+    // Each time it goes on, its own echo comes back.
+    for at in [3_600, 4_800, 6_000, 7_200, 8_400] {
+        call.sounds(at, at + 150);
+    }
+    call.until(14_000);
+    let story = call.story();
+    assert_eq!(story.matches("pause").count(), 2, "{story}");
+    call.assert_tells(&format!("record   agent  {LONG}"));
+}
+
+#[test]
+fn words_are_believed_where_voice_is_not_and_make_voice_believed_again() {
+    let mut call = agent_talks();
+    call.sounds(3_600, 3_750);
+    call.sounds(4_800, 4_950);
+    call.says(6_000, 6_900, "Wait, what is the price?");
+    call.until(7_900);
+    call.assert_tells("6.650  clear    e2");
+    call.forget();
+    call.sounds(8_000, 8_150);
+    call.until(8_200);
+    call.assert_tells("pause    e3");
+}

@@ -257,3 +257,25 @@ fn words_that_meant_nothing_are_taken_back() {
     let texts: Vec<_> = noted(&call).into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, [Some("Haan.".to_owned()), None], "{}", call.story());
 }
+
+#[test]
+fn what_has_been_heard_of_a_long_answer_is_noted_clause_by_clause() {
+    let mut call = agent_talks();
+    call.until(12_000);
+    let noted: Vec<&str> = call
+        .outputs
+        .iter()
+        .filter_map(|(_, output)| match output {
+            Output::NoteHeard(words) => Some(words.text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        noted,
+        [
+            "We have three very nice flats near the lake in Whitefield.",
+            "We have three very nice flats near the lake in Whitefield. Each of them has two bedrooms.",
+            LONG,
+        ]
+    );
+}

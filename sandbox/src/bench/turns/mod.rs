@@ -25,7 +25,7 @@ use super::figures::percentile;
 use crate::{deepgram, demo::Client, elevenlabs, openai};
 
 /// All calls of the suite are over by then.
-const BOUND: Duration = Duration::from_secs(600);
+const BOUND: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Args)]
 pub struct TurnsSettings {

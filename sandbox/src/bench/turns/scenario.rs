@@ -6,8 +6,8 @@ use crate::callee::{LineConditions, Sound};
 
 /// Speech begins and ends this far inside an utterance's audio.
 const MARGINS_MS: u64 = 80;
-/// A reply is waited for as long as a patient human would.
-const PATIENCE_MS: u64 = 6_000;
+/// A turn of the agent's is heard out for so long: longer than any, and than the silence after which it asks whether anybody is there.
+const PATIENCE_MS: u64 = 25_000;
 
 /// One thing that the human does.
 #[derive(Debug, Clone)]
