@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use shared::clock::{ClockConfig, is_loopback};
+use shared::provider::ProviderKeys;
 use shared::storage::StorageConfig;
 
 /// Who may use the API.
@@ -73,6 +74,9 @@ pub struct ServeConfig {
     /// Calls that the carrier lets the account start per second, for forecasts; the worker's setting is the one that holds.
     #[arg(long, env = "EXOTEL_CALLS_PER_SECOND", default_value_t = 3.0)]
     pub exotel_calls_per_second: f64,
+    /// Never used from here: they tell which providers a voice agent may name.
+    #[command(flatten)]
+    pub provider_keys: ProviderKeys,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]

@@ -30,6 +30,7 @@ pub mod operator;
 pub mod page;
 pub mod passthru;
 pub mod preflight;
+pub mod provider_choice;
 pub mod router;
 pub mod serve;
 pub mod sessions;

@@ -84,6 +84,7 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
         },
         carrier_calls_per_second: config.exotel_calls_per_second,
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
+        provider_keys: config.provider_keys.clone(),
         metrics,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
+use shared::provider::ProviderKeys;
 use shared::storage::Storage;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub storage: Storage,
     pub defaults: CampaignDefaults,
     pub max_upload_bytes: usize,
+    /// Which speech and language services a voice agent may name.
+    pub provider_keys: ProviderKeys,
     /// What the carrier lets one account start, for forecasts.
     pub carrier_calls_per_second: f64,
     pub metrics: RenderMetrics,

@@ -14,6 +14,7 @@ use serde_json::Value;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
+use shared::provider::ProviderKeys;
 use shared::storage::Storage;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -80,6 +81,12 @@ impl TestApi {
             defaults: CampaignDefaults { calling_hours: CallingHours::default(), max_concurrent_calls: 10 },
             carrier_calls_per_second: 3.0,
             max_upload_bytes: 1024 * 1024,
+            provider_keys: ProviderKeys {
+                deepgram_api_key: Some("d".into()),
+                openai_api_key: Some("o".into()),
+                elevenlabs_api_key: Some("e".into()),
+                ..ProviderKeys::default()
+            },
             metrics: Arc::new(String::new),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

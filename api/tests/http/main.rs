@@ -11,6 +11,7 @@ mod harness;
 mod messages;
 mod outlook;
 mod passthru;
+mod providers;
 mod surface;
 mod uploads;
 mod webhooks;
