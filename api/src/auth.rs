@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use shared::account;
 use shared::api_key;
 use shared::db::Tx;
 use shared::id::AccountId;
@@ -23,6 +24,15 @@ impl Caller {
     /// The database is out of reach.
     pub async fn tenant(&self, app: &AppState) -> Result<Tx, ApiError> {
         Ok(shared::db::tenant(&app.db, self.account).await?)
+    }
+
+    /// The region whose numbers are written without a country code in this account.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn region(&self, tx: &mut Tx) -> Result<String, ApiError> {
+        let account = account::get(&mut **tx, self.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
+        Ok(account.region)
     }
 }
 

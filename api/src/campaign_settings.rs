@@ -13,6 +13,7 @@ use crate::state::CampaignDefaults;
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 2_000;
+const MAX_VOICEMAIL_CHARS: usize = 1_000;
 const MAX_HOLIDAYS: usize = 400;
 
 /// Settings of a campaign, to create or to change one; what is left out keeps its default, or its value.
@@ -64,6 +65,10 @@ pub struct CampaignRequest {
     /// With `require_consent`: consent older than so many days, or without a date, does not count.
     #[schema(minimum = 1, maximum = 3650)]
     consent_max_age_days: Option<i32>,
+    /// What the agent says to an answering machine after its beep; lead variables are filled in as in a greeting. Without it the
+    /// agent hangs up as soon as it knows the machine.
+    #[schema(max_length = 1000)]
+    voicemail_message: Option<String>,
 }
 
 /// A new campaign's settings before anybody has said anything. Its name is empty, which no campaign's may stay.
@@ -84,6 +89,7 @@ pub fn defaults(defaults: &CampaignDefaults, voice_agent_id: VoiceAgentId) -> Ca
         record: true,
         require_consent: false,
         consent_max_age_days: None,
+        voicemail_message: None,
     }
 }
 
@@ -167,6 +173,14 @@ pub fn read(base: CampaignSettings, fields: &mut Fields, now: DateTime<Utc>) -> 
             fields.refuse("/consent_max_age_days", "out_of_range", detail);
         }
         settings.consent_max_age_days = days;
+    }
+    if let Some(message) = fields.take::<Option<String>>("voicemail_message") {
+        settings.voicemail_message = message.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if settings.voicemail_message.as_ref().is_some_and(|text| text.chars().count() > MAX_VOICEMAIL_CHARS) {
+            let detail =
+                format!("the message is longer than {MAX_VOICEMAIL_CHARS} characters, about a minute of speech");
+            fields.refuse("/voicemail_message", "too_long", detail);
+        }
     }
     settings
 }

@@ -5,8 +5,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::account;
-use shared::db::Tx;
 use shared::do_not_call::{self, Entry, Source};
 use shared::phone::{Phone, PhoneError};
 use utoipa::{IntoParams, ToSchema};
@@ -99,7 +97,7 @@ pub async fn list_do_not_call(
     let mut tx = caller.tenant(&app).await?;
     let phone = match &query.phone {
         Some(text) => {
-            Some(parse(text, &region(&mut tx, caller).await?, "/phone").map_err(|p| ApiError::invalid(vec![p]))?)
+            Some(parse(text, &caller.region(&mut tx).await?, "/phone").map_err(|p| ApiError::invalid(vec![p]))?)
         }
         None => None,
     };
@@ -123,7 +121,7 @@ pub async fn add_do_not_call(
     mut fields: Fields,
 ) -> Result<(StatusCode, Json<DoNotCallAdded>), ApiError> {
     let mut tx = caller.tenant(&app).await?;
-    let region = region(&mut tx, caller).await?;
+    let region = caller.region(&mut tx).await?;
     let one = fields.take::<String>("phone").map(|text| ("/phone".to_owned(), text));
     let many = fields.take::<Vec<String>>("phones").unwrap_or_default();
     let many = many.into_iter().enumerate().map(|(index, text)| (format!("/phones/{index}"), text));
@@ -168,18 +166,13 @@ pub async fn remove_do_not_call(
     let mut tx = caller.tenant(&app).await?;
     // A plus that was not escaped arrives as a space.
     let text = query.phone.strip_prefix(' ').map_or_else(|| query.phone.clone(), |rest| format!("+{rest}"));
-    let region = region(&mut tx, caller).await?;
+    let region = caller.region(&mut tx).await?;
     let phone = parse(&text, &region, "/phone").map_err(|problem| ApiError::invalid(vec![problem]))?;
     if !do_not_call::remove(&mut *tx, caller.account, phone.as_str()).await? {
         return Err(ApiError::not_found("number on the list"));
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn region(tx: &mut Tx, caller: Caller) -> Result<String, ApiError> {
-    let account = account::get(&mut **tx, caller.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
-    Ok(account.region)
 }
 
 fn parse(text: &str, region: &str, pointer: &str) -> Result<Phone, FieldProblem> {

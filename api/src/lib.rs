@@ -15,6 +15,7 @@ pub mod campaign_lifecycle;
 pub mod campaign_settings;
 pub mod campaigns;
 pub mod config;
+pub mod connect;
 pub mod do_not_call;
 pub mod error;
 pub mod exports;

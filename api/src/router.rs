@@ -18,8 +18,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    account, alerts, analytics, calls, campaign_lifecycle, campaigns, do_not_call, exports, forecast, health, imports,
-    leads, messages, observe, passthru, preflight, sessions, uploads, voice_agents, webhooks,
+    account, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports, forecast, health,
+    imports, leads, messages, observe, passthru, preflight, sessions, uploads, voice_agents, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -80,6 +80,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
     let hooks = OpenApiRouter::new()
         .routes(routes!(webhooks::post_call_status, webhooks::get_call_status))
         .routes(routes!(passthru::get_passthru, passthru::post_passthru))
+        .routes(routes!(connect::get_connection))
         .routes(routes!(messages::post_sms, messages::get_sms))
         .layer(DefaultBodyLimit::max(webhooks::body_limit()))
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));

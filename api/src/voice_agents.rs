@@ -6,6 +6,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::id::VoiceAgentId;
+use shared::phone::Phone;
 use shared::provider::ProviderKeys;
 use shared::voice_agent::{self, VoiceAgent, VoiceAgentSettings};
 use utoipa::{IntoParams, ToSchema};
@@ -21,6 +22,8 @@ const MAX_NAME_CHARS: usize = 200;
 /// Of one text of the settings: a prompt of more is not read out by any model in time.
 const MAX_TEXT_CHARS: usize = 8_000;
 const MAX_KEYTERMS: usize = 100;
+/// A flow rings that many at most, one after the other.
+const MAX_HUMANS: usize = 5;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VoiceAgentView {
@@ -69,6 +72,10 @@ pub struct VoiceAgentSettingsView {
     playbook: Option<serde_json::Value>,
     /// Wait for the human's hello before greeting.
     wait_for_hello: bool,
+    /// Numbers of humans to whom the agent may hand the call, in the order in which they are rung. A `0` on the phone asks for
+    /// them, too.
+    #[schema(max_items = 5)]
+    transfer_to: Vec<String>,
 }
 
 #[derive(Debug, ToSchema)]
@@ -148,8 +155,8 @@ pub async fn create_voice_agent(
     caller: Caller,
     fields: Fields,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VoiceAgentView>), ApiError> {
-    let (name, settings) = read(fields, &app.provider_keys, None)?;
     let mut tx = caller.tenant(&app).await?;
+    let (name, settings) = read(fields, &app.provider_keys, None, &caller.region(&mut tx).await?)?;
     let id = voice_agent::create(&mut tx, caller.account, &name, &settings).await?;
     let agent =
         voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("voice agent"))?;
@@ -171,7 +178,7 @@ pub async fn replace_voice_agent(
     let mut tx = caller.tenant(&app).await?;
     let missing = || ApiError::not_found("voice agent");
     let before = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
-    let (name, settings) = read(fields, &app.provider_keys, Some(&before.name))?;
+    let (name, settings) = read(fields, &app.provider_keys, Some(&before.name), &caller.region(&mut tx).await?)?;
     if !voice_agent::add_version(&mut tx, caller.account, id, &name, &settings).await? {
         return Err(missing());
     }
@@ -184,6 +191,7 @@ fn read(
     mut fields: Fields,
     keys: &ProviderKeys,
     old_name: Option<&str>,
+    region: &str,
 ) -> Result<(String, VoiceAgentSettings), ApiError> {
     let name = fields.take::<String>("name").map(|name| name.trim().to_owned());
     let name = name.or_else(|| old_name.map(str::to_owned)).unwrap_or_default();
@@ -194,7 +202,7 @@ fn read(
         }
         _ => {}
     }
-    let settings = fields.take::<VoiceAgentSettings>("settings").unwrap_or_default();
+    let mut settings = fields.take::<VoiceAgentSettings>("settings").unwrap_or_default();
     let texts = [
         ("agent_name", Some(&settings.agent_name)),
         ("company_name", Some(&settings.company_name)),
@@ -209,6 +217,15 @@ fn read(
     }
     if settings.keyterms.len() > MAX_KEYTERMS {
         fields.refuse("/settings/keyterms", "too_many", format!("at most {MAX_KEYTERMS} key terms"));
+    }
+    if settings.transfer_to.len() > MAX_HUMANS {
+        fields.refuse("/settings/transfer_to", "too_many", format!("at most {MAX_HUMANS} numbers"));
+    }
+    for (at, number) in settings.transfer_to.iter_mut().enumerate() {
+        match Phone::parse(number, region) {
+            Ok(phone) => *number = phone.as_str().to_owned(),
+            Err(error) => fields.refuse(format!("/settings/transfer_to/{at}"), "not_a_phone_number", error.to_string()),
+        }
     }
     provider_choice::check(&mut fields, keys, &settings);
     fields.finish()?;

@@ -45,6 +45,7 @@ world_environment() {
   export GEMINI_BASE_URL="$WORLD_URL/v1beta/openai" GEMINI_API_KEY=sandbox-key
   export SANDBOX_VOICEBOT_URL="ws://127.0.0.1:$MEDIA_PORT/media"
   export SANDBOX_PASSTHRU_URL="$OUR_BASE_URL/passthru-handler?secret=$CALLBACK_SECRET"
+  export SANDBOX_CONNECT_URL="$OUR_BASE_URL/connect-handler?secret=$CALLBACK_SECRET"
   # A Monday, 10:01 in India, and ten minutes pass in each second: two hours until a retry are twelve seconds, the night from
   # 19:00 to 10:00 is a minute and a half. Calls themselves take as long as calls take; phones ring a third as long.
   export SANDBOX_RATE=${SANDBOX_RATE:-3}

@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use shared::provider::{Choice, LlmProvider, ProviderKeys, SttProvider, TtsProvider};
 use url::Url;
 
+use crate::latency::Trick;
+
 /// The environment (or the command line) of the process.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "media", about = "Holds Trunkline's live calls")]
@@ -115,6 +117,9 @@ pub struct Config {
     /// words can take four seconds more.
     #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
     pub drain_grace_secs: u64,
+    /// Ways of gaining time that are not to be used, comma-separated: `speculation`, `early_clause`, `phrase_cache`, `warm_up`.
+    #[arg(long, env = "LATENCY_OFF", value_delimiter = ',', value_enum)]
+    pub latency_off: Vec<Trick>,
     /// Log filter: `info`, or `info,media=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -130,6 +135,11 @@ impl Config {
     /// Longest call.
     pub fn max_call_duration(&self) -> Duration {
         Duration::from_secs(u64::from(self.max_call_duration_minutes) * 60)
+    }
+
+    /// Whether time is gained in this way.
+    pub fn uses(&self, trick: Trick) -> bool {
+        !self.latency_off.contains(&trick)
     }
 
     /// How long calls may go on after SIGTERM.
@@ -173,6 +183,15 @@ mod tests {
         let shown = format!("{config:?}");
         assert!(!shown.contains("u:p@"), "{shown}");
         assert_eq!(config.address(), "127.0.0.1:8001".parse().unwrap());
+    }
+
+    #[test]
+    fn every_way_of_gaining_time_is_used_until_it_is_switched_off() {
+        let config = |off: &str| Config::try_parse_from(KEYS.iter().copied().chain([off]));
+        let off = config("--latency-off=speculation,early_clause").unwrap();
+        assert!(!off.uses(Trick::Speculation) && !off.uses(Trick::EarlyClause) && off.uses(Trick::WarmUp));
+        assert!(config("--latency-off=magic").is_err());
+        assert!(Config::try_parse_from(KEYS).unwrap().uses(Trick::Speculation));
     }
 
     #[test]

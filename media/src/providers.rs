@@ -13,6 +13,7 @@ use shared::{
 
 use crate::{
     config::Config,
+    latency::Trick,
     llm::{Llm, http_client},
     provider::Connect,
     stt::{self, Transcriber, deepgram::Nova, flux::Flux, wire::Wire},
@@ -61,7 +62,7 @@ impl Providers {
         let providers = Self {
             config: config.clone(),
             http: http_client()?,
-            phrases: PhraseCache::default(),
+            phrases: if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
             transcriber: Transcriber::new(connect.clone()),
             connect,
         };

@@ -138,6 +138,13 @@ impl Store {
             CallEvent::CallbackRequested { when, .. } => {
                 conversation::request_callback(&mut *tx, held.account_id, held.call_id, when, instant(when)).await?;
             }
+            CallEvent::TransferRequested { .. } => {
+                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Interested)
+                    .await?;
+            }
+            CallEvent::MachineAnswered { .. } => {
+                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Voicemail).await?;
+            }
             CallEvent::EndRequested { disposition: Some(word) } => {
                 if let Some(disposition) = Disposition::ALL.into_iter().find(|known| known.as_str() == word) {
                     conversation::note_disposition(&mut *tx, held.account_id, held.call_id, disposition).await?;

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sandbox::{bench::BenchSettings, demo::DemoSettings, settings::Settings};
+use sandbox::{
+    bench::{BenchSettings, TurnsSettings},
+    demo::DemoSettings,
+    settings::Settings,
+};
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +30,11 @@ enum Command {
         #[command(flatten)]
         settings: BenchSettings,
     },
+    /// Measures turn-taking with people who pause, dictate, acknowledge, interrupt and stay silent.
+    BenchTurns {
+        #[command(flatten)]
+        settings: TurnsSettings,
+    },
     /// Runs the default campaign through the product's API and holds its report against what the carrier saw.
     Demo {
         #[command(flatten)]
@@ -40,6 +49,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Serve { settings } => serve(*settings).await.map(|()| ExitCode::SUCCESS),
         Command::BenchMedia { settings } => sandbox::bench::run(settings).await.map(|()| ExitCode::SUCCESS),
+        Command::BenchTurns { settings } => sandbox::bench::run_turns(settings).await.map(|()| ExitCode::SUCCESS),
         Command::Demo { settings } => {
             let agreed = sandbox::demo::run(settings).await?;
             Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

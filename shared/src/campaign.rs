@@ -73,6 +73,8 @@ pub struct Campaign {
     pub require_consent: bool,
     /// Consent older than so many days no longer counts.
     pub consent_max_age_days: Option<i32>,
+    /// Spoken after an answering machine's beep; without it the machine is hung up on.
+    pub voicemail_message: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
@@ -97,6 +99,7 @@ pub struct CampaignSettings {
     pub record: bool,
     pub require_consent: bool,
     pub consent_max_age_days: Option<i32>,
+    pub voicemail_message: Option<String>,
 }
 
 /// `head`, every column of [`Campaign`] typed, `tail`: the one list of them.
@@ -109,8 +112,8 @@ macro_rules! query_campaign {
                 name, description, status as "status: CampaignStatus", pause_reason, pause_detail,
                 calling_hours as "calling_hours: Json<CallingHours>", holidays, time_zone,
                 retry_policy as "retry_policy: Json<RetryPolicy>", max_attempts_per_lead, max_concurrent_calls,
-                calls_per_second, scheduled_start_at, ends_at, record, require_consent, consent_max_age_days, created_at,
-                updated_at, started_at, completed_at
+                calls_per_second, scheduled_start_at, ends_at, record, require_consent, consent_max_age_days,
+                voicemail_message, created_at, updated_at, started_at, completed_at
             "# + $tail
             $(, $arg)*
         )
@@ -192,8 +195,8 @@ impl Campaign {
             r#"
             insert into campaigns (account_id, voice_agent_id, name, description, calling_hours, holidays, time_zone,
                 retry_policy, max_attempts_per_lead, max_concurrent_calls, calls_per_second, scheduled_start_at, ends_at,
-                record, created_at, updated_at, require_consent, consent_max_age_days)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)
+                record, created_at, updated_at, require_consent, consent_max_age_days, voicemail_message)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)
             returning
             "#,
             "",
@@ -213,7 +216,8 @@ impl Campaign {
             settings.record,
             now,
             settings.require_consent,
-            settings.consent_max_age_days
+            settings.consent_max_age_days,
+            settings.voicemail_message,
         )
         .fetch_one(db)
         .await
@@ -233,7 +237,7 @@ impl Campaign {
             set voice_agent_id = $3, name = $4, description = $5, calling_hours = $6, holidays = $7, time_zone = $8,
                 retry_policy = $9, max_attempts_per_lead = $10, max_concurrent_calls = $11, calls_per_second = $12,
                 scheduled_start_at = $13, ends_at = $14, record = $15, updated_at = $16,
-                require_consent = $17, consent_max_age_days = $18
+                require_consent = $17, consent_max_age_days = $18, voicemail_message = $19
             where account_id = $1 and id = $2 and status in ('draft', 'scheduled', 'paused')
             returning
             "#,
@@ -255,7 +259,8 @@ impl Campaign {
             settings.record,
             now,
             settings.require_consent,
-            settings.consent_max_age_days
+            settings.consent_max_age_days,
+            settings.voicemail_message,
         )
         .fetch_optional(db)
         .await
@@ -457,6 +462,7 @@ impl Campaign {
             record: self.record,
             require_consent: self.require_consent,
             consent_max_age_days: self.consent_max_age_days,
+            voicemail_message: self.voicemail_message.clone(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Refusal {
     CampaignEnded,
     WindowClosed,
     DoNotCall,
+    /// The consent that the campaign requires was taken back, ran out, or was never there.
+    NoConsent,
     /// The carrier could not be reached, again and again; nothing was sent.
     CarrierUnreachable,
     /// The carrier does not accept our credentials.
@@ -53,6 +55,7 @@ impl Refusal {
             Self::CampaignEnded => "campaign_ended",
             Self::WindowClosed => "window_closed",
             Self::DoNotCall => "do_not_call",
+            Self::NoConsent => "no_consent",
             Self::CarrierUnreachable => "carrier_unreachable",
             Self::CarrierAuth => "carrier_auth",
             Self::Balance => "balance",
@@ -73,8 +76,8 @@ pub enum Begun {
 }
 
 /// Moves `queued → dialing` if every guard still holds at this instant: the campaign runs, the window of the lead's zone is
-/// open and stays so long enough, the number is not on the do-not-call list, the pace allows it. Pass a connection inside a
-/// transaction, and commit before sending.
+/// open and stays so long enough, the number is not on the do-not-call list, the lead's consent holds, the pace allows it. Pass a
+/// connection inside a transaction, and commit before sending.
 ///
 /// `answer_within`: how long (wall clock) until silence about the call is looked into.
 pub async fn begin(
@@ -110,6 +113,7 @@ pub async fn begin(
                 and g.status = 'running' and (g.ends_at is null or $4 < g.ends_at)
                 and w.opens_at <= $2 and $4 < w.closes_at
                 and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
+                and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
             returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record
         ),
         lead as (
@@ -180,7 +184,12 @@ async fn objection(
                     on w.campaign_id = l.campaign_id and w.time_zone = l.time_zone and w.country = l.country
                 where l.id = c.lead_id and w.opens_at <= $2 and $3 < w.closes_at
             ) as "open!",
-            exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone) as "do_not_call!"
+            exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone) as "do_not_call!",
+            exists (
+                select from leads l
+                where l.id = c.lead_id
+                    and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
+            ) as "consent!"
         from calls c
         join campaigns g on g.id = c.campaign_id
         where c.id = $1
@@ -195,6 +204,7 @@ async fn objection(
         None => Some(Begun::NotQueued(None)),
         Some(row) if row.status != CallStatus::Queued => Some(Begun::NotQueued(Some(row.status))),
         Some(row) if row.do_not_call => Some(Begun::Refused(Refusal::DoNotCall)),
+        Some(row) if !row.consent => Some(Begun::Refused(Refusal::NoConsent)),
         Some(row) if row.campaign_status != "running" => Some(Begun::Refused(Refusal::CampaignNotRunning)),
         Some(row) if row.ended => Some(Begun::Refused(Refusal::CampaignEnded)),
         Some(row) if !row.open => Some(Begun::Refused(Refusal::WindowClosed)),
@@ -269,12 +279,12 @@ pub async fn withdraw(
             update leads l
             set attempts = greatest(0, l.attempts - 1), updated_at = $2,
                 status = case
-                    when $3 = 'do_not_call' then 'suppressed'
+                    when $3 in ('do_not_call', 'no_consent') then 'suppressed'
                     when g.status = 'canceled' then 'canceled'
                     when $3 = 'campaign_ended' or g.ends_at <= $2 then 'expired'
                     else coalesce(w.guards #>> '{lead,status}', 'pending')
                 end,
-                suppression_reason = case when $3 = 'do_not_call' then 'do_not_call' else l.suppression_reason end,
+                suppression_reason = case when $3 in ('do_not_call', 'no_consent') then $3 else l.suppression_reason end,
                 next_at = greatest(coalesce((w.guards #>> '{lead,next_at}')::timestamptz, l.next_at), $4)
             from withdrawn w
             join campaigns g on g.id = w.campaign_id

@@ -52,5 +52,6 @@ pub mod storage;
 pub mod stream;
 pub mod sweep;
 pub mod telemetry;
+pub mod transfer;
 pub mod turn;
 pub mod voice_agent;

@@ -52,6 +52,8 @@ pub struct Briefing {
     pub lead_id: Option<LeadId>,
     pub attempt: i32,
     pub settings: VoiceAgentSettings,
+    /// What the campaign has to say to an answering machine.
+    pub voicemail_message: Option<String>,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
     pub lead: serde_json::Map<String, serde_json::Value>,
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
@@ -137,7 +139,7 @@ pub async fn begin(
     .await?;
     let known = sqlx::query!(
         r#"
-        select v.settings,
+        select v.settings, (select voicemail_message from campaigns where id = c.campaign_id) as voicemail_message,
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
                 status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
                 consent_basis,consent_at,consent_source}'::text[]
@@ -165,6 +167,7 @@ pub async fn begin(
         lead_id: call.lead_id,
         attempt: call.attempt,
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
+        voicemail_message: known.voicemail_message,
         lead,
         answers: object(known.answers),
         turns: turn::of_call(db, call_id).await?,

@@ -45,6 +45,8 @@ pub struct VoiceAgentSettings {
     pub playbook: Option<serde_json::Value>,
     /// Wait for the human's hello before greeting, instead of speaking at once.
     pub wait_for_hello: bool,
+    /// Humans to whom the agent may hand the call, in E.164, the first to be rung first. Without any it offers none.
+    pub transfer_to: Vec<String>,
 }
 
 impl Default for VoiceAgentSettings {
@@ -67,6 +69,7 @@ impl Default for VoiceAgentSettings {
             keyterms: Vec::new(),
             playbook: None,
             wait_for_hello: false,
+            transfer_to: Vec::new(),
         }
     }
 }

@@ -195,6 +195,9 @@ async fn an_edited_voice_agent_is_a_new_version() {
     assert_eq!(api.get(&path).await.json(), edited);
     let wrong = api.call("PUT", &path, Some(json!({"settings": {"voice": "x"}}))).await.json();
     assert_eq!(wrong["errors"][0]["pointer"], "/settings/voice", "{wrong}");
+    let advisors = json!({"settings": {"transfer_to": ["080 4718 0001", "the front desk"]}});
+    let wrong = api.call("PUT", &path, Some(advisors)).await.json();
+    assert_eq!(wrong["errors"][0]["pointer"], "/settings/transfer_to/1", "{wrong}");
     assert_eq!(api.number("select count(*) from voice_agent_versions").await, 2);
     api.finish().await;
 }

@@ -46,6 +46,35 @@ async fn asks(api: &TestApi, about: &str) -> u16 {
 }
 
 #[tokio::test]
+async fn a_flow_connects_only_those_to_whom_a_human_was_promised() {
+    let api = TestApi::start().await;
+    let call = dialed(&api).await;
+    sqlx::query("update voice_agent_versions set settings = settings || '{\"transfer_to\": [\"+919811100001\"]}'")
+        .execute(&api.db)
+        .await
+        .unwrap();
+    let asked = async |secret: &str| {
+        let url = format!("/connect-handler?secret={secret}&CallSid=sid-1&CallTo=08047112233");
+        api.send(Request::get(&url).body(Body::empty()).unwrap()).await
+    };
+    begins(&api, call, "s1").await;
+    assert_eq!(asked(SECRET).await.json()["destination"]["numbers"], serde_json::json!([]), "nobody was promised");
+    ends(&api, call, "transfer_to_human").await;
+    assert_eq!(asked("wrong").await.status, 403);
+    for _ in 0..2 {
+        let answer = asked(SECRET).await.json();
+        assert_eq!(answer["destination"]["numbers"], serde_json::json!(["09811100001"]), "{answer}");
+        assert_eq!(answer["outgoing_phone_number"], "08047112233", "{answer}");
+    }
+    assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 1);
+    assert_eq!(api.number("select count(*) from call_events where kind = 'transferred'").await, 1);
+    assert_eq!(asks(&api, CLOSED).await, 302, "on, to the advisor");
+    sqlx::query("update calls set status = 'completed'").execute(&api.db).await.unwrap();
+    assert_eq!(asked(SECRET).await.json()["destination"]["numbers"], serde_json::json!([]), "the call is over");
+    api.finish().await;
+}
+
+#[tokio::test]
 async fn a_broken_conversation_goes_back_and_a_finished_one_on() {
     let api = TestApi::start().await;
     let call = dialed(&api).await;

@@ -50,6 +50,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/webhooks/exotel/call-status"),
     ("get", "/passthru-handler"),
     ("post", "/passthru-handler"),
+    ("get", "/connect-handler"),
     ("post", "/webhooks/exotel/sms"),
     ("get", "/webhooks/exotel/sms"),
 ];

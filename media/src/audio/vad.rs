@@ -38,6 +38,10 @@ const GOES_ON_FRAMES: u32 = 3;
 /// A tone this steady (48 ms) casts doubt on what follows it for a while: the detector still looks at its end.
 const STEADY_FRAMES: u32 = 3;
 const TONE_HOLD: u32 = 8;
+/// A beep lasts at least this long: 128 ms. Shorter ones are clicks and keys.
+const BEEP_FRAMES: u32 = 8;
+/// Quieter tones are the line's hum: about -40 dBFS.
+const BEEP_RMS: f32 = 330.0;
 
 /// What was heard. `ago`: before the end of the sound given to [`Vad::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum VadEvent {
     GoesOn { ago: Duration },
     /// It ended `ago`; the silence since is long enough to be sure.
     Stopped { ago: Duration },
+    /// A tone is over. Only after [`Vad::listen_for_beep`].
+    Beep,
 }
 
 /// One per stream: it remembers about half a second.
@@ -69,6 +75,8 @@ pub struct Vad {
     steady_frames: u32,
     tone_hold: u32,
     odd: bool,
+    /// Frames of the tone that is sounding; `None` while nobody asks.
+    beep: Option<u32>,
     /// RMS of what is no voice, and of the voice.
     noise: f32,
     level: f32,
@@ -92,6 +100,7 @@ impl Default for Vad {
             steady_frames: 0,
             tone_hold: 0,
             odd: false,
+            beep: None,
             noise: GATE_RMS,
             level: 0.0,
         }
@@ -108,10 +117,22 @@ impl Vad {
         self.speaking
     }
 
+    /// From now on tones are reported, too.
+    pub fn listen_for_beep(&mut self) {
+        self.beep.get_or_insert(0);
+    }
+
     /// One whole frame: `ago` is the sound that follows it.
     fn frame(&mut self, ago: Duration) -> Option<VadEvent> {
         let loudness = rms(&self.frame);
         let score = self.score(loudness);
+        if let Some(sounding) = &mut self.beep {
+            if loudness >= BEEP_RMS && self.tones.dominate() {
+                *sounding += 1;
+            } else if std::mem::take(sounding) >= BEEP_FRAMES {
+                return Some(VadEvent::Beep);
+            }
+        }
         if self.speaking { self.while_speaking(score, loudness, ago) } else { self.while_silent(score, loudness, ago) }
     }
 
@@ -423,6 +444,7 @@ mod tests {
                 match event {
                     VadEvent::Started { ago } => heard.push(("started", (at - ago).as_millis() as u64)),
                     VadEvent::Stopped { ago } => heard.push(("stopped", (at - ago).as_millis() as u64)),
+                    VadEvent::Beep => heard.push(("beep", at.as_millis() as u64)),
                     VadEvent::GoesOn { .. } => {}
                 }
             }
@@ -478,6 +500,7 @@ mod tests {
                         assert!(ago <= Duration::from_millis(20));
                     }
                     VadEvent::Stopped { ago } => assert!(ago >= Duration::from_millis(190)),
+                    VadEvent::Beep => panic!("nobody asked"),
                 }
             }
         }
@@ -503,6 +526,25 @@ mod tests {
                 assert_eq!(hear(&sound, 160), [], "{name}");
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_beep_is_told_to_whoever_waits_for_it() {
+        let beeps = |sound: &[i16]| {
+            let mut vad = Vad::default();
+            vad.listen_for_beep();
+            let mut beeps = Vec::new();
+            for (at, piece) in sound.chunks(160).enumerate() {
+                beeps.extend(vad.push(piece).filter(|event| *event == VadEvent::Beep).map(|_| at * 20));
+            }
+            beeps
+        };
+        let machine = [speech(1_000, 900.0), silence(400), tones(500, &[1_000.0], 6_000.0), silence(500)].concat();
+        let heard = beeps(&telephoned(&machine));
+        assert!(matches!(heard[..], [1_880..=1_960]), "{heard:?}");
+        assert!(beeps(&telephoned(&[speech(2_000, 900.0), silence(500)].concat())).is_empty(), "a voice");
+        assert!(beeps(&[tones(80, &[1_000.0], 6_000.0), silence(500)].concat()).is_empty(), "a click");
+        assert!(beeps(&[tones(500, &[400.0], 200.0), silence(500)].concat()).is_empty(), "a hum");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The model's answer: asking, its text, its tool calls, its failures.
 
+use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
 use super::input::{LlmFailure, LlmFinish, ToolOutcome};
 use super::output::{CallEvent, EndReason, Evidence, Output};
@@ -27,6 +28,9 @@ impl Dialogue {
     pub(super) fn new_reply(&mut self, kind: Kind) -> Reply {
         let epoch = self.new_epoch();
         let mut reply = Reply::new(epoch, kind, self.now);
+        if !self.settings.early_clause {
+            reply.splitter = Splitter::by_sentence();
+        }
         if let Some(turn) = &self.turn {
             reply.latency = Latency {
                 speech_end: Some(turn.ended),

@@ -125,16 +125,21 @@ impl Endpointing {
         Some(at)
     }
 
-    /// May a reply be prepared already? The text is whole as far as it goes, and does not promise more.
+    /// May a reply be prepared already? The text does not promise more, and is final, or looks whole: a final that differs takes
+    /// the reply back.
     pub(crate) fn is_eager(&self, utterance: &Utterance, piecewise: bool, now: CallTime) -> bool {
         if utterance.eager {
             return !utterance.text().is_empty();
         }
         let quiet = utterance.silent_since().is_some_and(|since| now.since(since) >= ms(self.settings.eager_ms));
+        let text = utterance.text();
         quiet
-            && utterance.is_settled()
-            && ending(&utterance.text(), piecewise) != Ending::Open
-            && !utterance.text().is_empty()
+            && !text.is_empty()
+            && match ending(&text, piecewise) {
+                Ending::Open => false,
+                Ending::Unclear => utterance.is_settled(),
+                Ending::Closed | Ending::Sentence => true,
+            }
     }
 }
 
@@ -145,6 +150,20 @@ fn ms(ms: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_is_prepared_on_an_interim_only_where_it_looks_whole() {
+        let endpointing = Endpointing::new(EndpointingSettings::default());
+        let eager = |text: &str| {
+            let mut utterance = Utterance::open(CallTime::from_millis(1_000));
+            utterance.voice_started(CallTime::from_millis(1_000));
+            utterance.interim(text.to_owned(), CallTime::from_millis(1_800));
+            utterance.voice_stopped(CallTime::from_millis(2_000));
+            endpointing.is_eager(&utterance, false, CallTime::from_millis(2_200))
+        };
+        assert!(eager("Yes.") && eager("It is for my own family."));
+        assert!(!eager("it is for my own") && !eager("I want a flat and"));
+    }
 
     #[test]
     fn endings_are_told_apart() {

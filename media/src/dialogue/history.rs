@@ -103,6 +103,17 @@ impl History {
         (count(human), count(self.entries.len() - human))
     }
 
+    /// Everything the human has said.
+    pub(crate) fn human_text(&self) -> String {
+        let mut text = String::new();
+        for entry in &self.entries {
+            if let Entry::Human(said) = entry {
+                super::utterance::push_words(&mut text, said);
+            }
+        }
+        text
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
     }

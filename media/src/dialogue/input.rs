@@ -180,6 +180,9 @@ pub enum Input {
     SttUnavailable,
     SttRecovered,
 
+    /// An answering machine's tone is over. Given only after [`super::Output::ListenForBeep`].
+    Beep,
+
     /// One of `0-9 * # A-D`.
     Dtmf {
         digit: char,

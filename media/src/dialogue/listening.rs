@@ -1,6 +1,6 @@
 //! The human's turn: from the first sound to the decision that it is over.
 
-use super::output::{CallEvent, Evidence, Output, Speaker, TurnRecord};
+use super::output::{CallEvent, EndReason, Evidence, Output, Speaker, TurnRecord};
 use super::reply::{Draft, Kind};
 use super::settings::Opening;
 use super::utterance::{Utterance, push_words, without_taken};
@@ -122,6 +122,7 @@ impl Dialogue {
             self.discard_draft();
         }
         self.judge_words();
+        self.look_for_machine();
     }
 
     pub(super) fn on_words_ended(&mut self) {
@@ -164,11 +165,26 @@ impl Dialogue {
         }
         let now = self.now;
         self.last_interaction = now;
+        if digit == '0' && self.asks_for_human_by_key() {
+            self.event(CallEvent::TransferRequested { note: Some("pressed 0".to_owned()) });
+            let mut utterance = self.utterance.take().unwrap_or_else(|| Utterance::open(now));
+            utterance.key(digit, now);
+            self.open_turn(utterance);
+            let line = self.lines.transfer.clone();
+            return self.close(&line, EndReason::TransferToHuman);
+        }
         self.utterance.get_or_insert_with(|| Utterance::open(now)).key(digit, now);
         self.discard_draft();
         if self.reply.as_ref().is_some_and(|reply| !reply.protected) {
             self.interrupt();
         }
+    }
+
+    /// A zero is a wish for a human, unless it is part of a number.
+    fn asks_for_human_by_key(&self) -> bool {
+        let closing = self.reply.as_ref().is_some_and(|reply| reply.then_end.is_some());
+        let in_a_number = self.utterance.as_ref().is_some_and(Utterance::has_keys) || self.expects_pieces();
+        self.settings.can_transfer && !closing && !in_a_number
     }
 
     /// Starts the answer already, while the end of the turn is only likely.
@@ -177,6 +193,7 @@ impl Dialogue {
             && self.opening.is_none()
             && self.draft.is_none()
             && self.cut.is_none()
+            && self.machine.is_none()
             && self.started;
         if !self.settings.speculate
             || !idle
@@ -326,7 +343,7 @@ impl Dialogue {
             }
             _ => {
                 let line = self.lines.silence_goodbye.clone();
-                self.close(&line, super::EndReason::Silence);
+                self.close(&line, EndReason::Silence);
             }
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! Where to read: [`input`] and [`output`] are the whole contract with the driver. `listening` follows the human until their
 //! turn ends, `answering` the model's answer, `speaking` its speech and playout, `barge_in` the two talking at once, `closing`
-//! the ways to the end, `resuming` how a broken conversation is taken up; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
+//! the ways to the end, `machine` what happens when a machine answers, `resuming` how a broken conversation is taken up; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
 //!
 //! What holds always (and is tested with random orders of events in `properties`):
 //! - The phase is derived from what is there (a reply, an utterance, ...), never stored; each phase has a deadline.
@@ -20,6 +20,7 @@ mod endpointing;
 pub mod history;
 pub mod input;
 mod listening;
+mod machine;
 pub mod output;
 mod phrases;
 #[cfg(test)]
@@ -46,7 +47,8 @@ use serde::Serialize;
 pub use history::{Gap, History, Message, Said, ToolCall};
 pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
 pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, ToolSpec, TurnRecord, UnsettledWords};
-pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, Opening};
+pub use phrases::Machine;
+pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, OnMachine, Opening};
 pub use timers::Reason;
 
 use crate::playbook::{Lines, prompt};
@@ -70,6 +72,8 @@ pub enum Phase {
     Speaking,
     /// Playout paused on suspicion of a barge-in.
     Ducked,
+    /// A machine answered; its beep is waited for.
+    Machine,
     /// The goodbye is being made and played.
     Closing,
     Ended,
@@ -167,6 +171,8 @@ pub struct Dialogue {
     agent_turns: u32,
     barge_ins: u32,
     do_not_call: bool,
+    machine_found: bool,
+    machine: Option<machine::Waiting>,
     /// As last given out.
     unsettled: Option<UnsettledWords>,
     last_interaction: CallTime,
@@ -222,6 +228,8 @@ impl Dialogue {
             agent_turns,
             barge_ins: 0,
             do_not_call: false,
+            machine_found: false,
+            machine: None,
             unsettled: None,
             last_interaction: CallTime::ZERO,
             settings,
@@ -257,6 +265,7 @@ impl Dialogue {
             Some(_) if self.duck.is_some() => Phase::Ducked,
             Some(reply) if reply.started.is_some() => Phase::Speaking,
             Some(_) => Phase::Thinking,
+            None if self.machine.is_some() => Phase::Machine,
             None if !self.started || self.opening.is_some() => Phase::Opening,
             None if self.utterance.is_some() => Phase::Heard,
             None => Phase::Listening,
@@ -312,6 +321,7 @@ impl Dialogue {
             | Input::SttUnavailable
             | Input::SttRecovered
             | Input::Dtmf { .. }
+            | Input::Beep
             | Input::StreamStopped { .. }
             | Input::Drain { .. }
             | Input::Deadline => false,
@@ -333,6 +343,7 @@ impl Dialogue {
             Input::SttUnavailable => self.on_stt_unavailable(),
             Input::SttRecovered => self.on_stt_recovered(),
             Input::Dtmf { digit } => self.on_dtmf(digit),
+            Input::Beep => self.leave_message(),
             Input::LlmDelta { text, .. } => self.on_llm_delta(&text),
             Input::LlmToolCall { id, name, arguments, .. } => self.on_llm_tool_call(id, name, arguments),
             Input::LlmDone { finish, .. } => self.on_llm_done(finish),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::history::Message;
 use super::input::{AskId, CallTime, Epoch, LlmFailure, StreamEnd};
+use super::phrases::Machine;
 
 /// A function the model may call, as JSON Schema (strict: `additionalProperties: false`, every property required).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,6 +54,9 @@ pub enum Output {
 
     /// Ask the STT provider to finish its open segment now (`Finalize`, `flush`). Providers without it ignore this.
     FinalizeStt,
+
+    /// A machine speaks: give [`super::Input::Beep`] when its tone is over.
+    ListenForBeep,
 
     /// A turn is settled: store it. `seq` rises by one per turn from where the resumed history ended.
     Record(TurnRecord),
@@ -194,6 +198,9 @@ pub enum CallEvent {
     TimedOut {
         waiting_for: &'static str,
     },
+    MachineAnswered {
+        machine: Machine,
+    },
     Resumed,
 }
 
@@ -205,6 +212,8 @@ pub enum EndReason {
     AgentFinished,
     /// Goes on with a human: the carrier's next step connects them.
     TransferToHuman,
+    /// A machine, or the carrier's own announcement; a message was left if there was one to leave.
+    MachineAnswered,
     /// Nobody answered the re-prompts.
     Silence,
     /// The limit on a call's length.

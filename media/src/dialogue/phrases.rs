@@ -6,6 +6,17 @@
 mod lists;
 
 use lists::*;
+use serde::Serialize;
+
+/// What answers in place of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Machine {
+    /// Takes messages.
+    Voicemail,
+    /// The network's own voice: switched off, not reachable, no such number.
+    Announcement,
+}
 
 /// Lower-case words without punctuation, in either script. `don't` stays one word.
 pub(crate) fn words(text: &str) -> Vec<String> {
@@ -131,6 +142,30 @@ pub(crate) fn asks_piecewise(agent_text: &str) -> bool {
     position_after(&words(sentence), &PIECEWISE_QUESTIONS).is_some()
 }
 
+/// How many phrases of the list stand in the words.
+fn occurrences(words: &[String], list: &[Vec<&str>]) -> usize {
+    let mut rest = words;
+    let mut count = 0;
+    while let Some(after) = position_after(rest, list) {
+        count += 1;
+        rest = &rest[after..];
+    }
+    count
+}
+
+/// Are these the words of a machine? A person who asks for a message or says that a phone was off uses one of its phrases, a
+/// machine several.
+pub(crate) fn machine(words: &[String]) -> Option<Machine> {
+    let cues = occurrences(words, &VOICEMAIL_CUES);
+    let signs = occurrences(words, &VOICEMAIL_SIGNS);
+    let subjects = occurrences(words, &ANNOUNCEMENT_SUBJECTS);
+    let states = occurrences(words, &ANNOUNCEMENT_STATES);
+    if cues > 0 && cues + signs + subjects >= 2 || signs >= 2 && words.len() >= 8 {
+        return Some(Machine::Voicemail);
+    }
+    (states > 0 && states + subjects >= 2).then_some(Machine::Announcement)
+}
+
 pub(crate) fn forbids_calls(words: &[String]) -> bool {
     let mut rest = words;
     while let Some(after) = position_after(rest, &DO_NOT_CALL) {
@@ -212,6 +247,42 @@ mod tests {
         assert!(asks_piecewise("Which date suits you?"));
         assert!(!asks_piecewise("I have your number. Is it for investment?"));
         assert!(!asks_piecewise("Tell me your number."));
+    }
+
+    #[test]
+    fn machines_are_known_by_what_they_say_and_people_who_talk_of_them_are_not() {
+        for text in [
+            "Hi, you've reached Ravi. I can't come to the phone right now. Please leave a message after the beep.",
+            "Your call has been forwarded to an automatic voice message system. At the tone, please record your message.",
+            "The person you are trying to reach is not available. Please leave your message after the tone.",
+            "Please leave your name and number and I will get back to you as soon as possible.",
+            "नमस्ते, कृपया बीप के बाद अपना संदेश छोड़ें",
+            "Kripya beep ke baad apna sandesh record karein",
+        ] {
+            assert_eq!(machine(&words(text)), Some(Machine::Voicemail), "{text}");
+        }
+        for text in [
+            "The number you are trying to call is currently switched off. Please try again later.",
+            "The subscriber you have called is not reachable at the moment.",
+            "The number you have dialled does not exist. Please check the number.",
+            "The person you are speaking to is on another call. Please stay on the line or call again later.",
+            "आप जिस नंबर पर कॉल कर रहे हैं वह अभी पहुँच के बाहर है",
+            "Aap jis vyakti se sampark karna chahte hain unka phone abhi switch off hai",
+        ] {
+            assert_eq!(machine(&words(text)), Some(Machine::Announcement), "{text}");
+        }
+        for text in [
+            "Hello? Who is this?",
+            "Can you leave a message with my wife?",
+            "Sorry, my phone was switched off yesterday.",
+            "Is this a voicemail?",
+            "I am on another call, please call me later.",
+            "I can't talk right now, can you call back?",
+            "You can leave the details in a message.",
+            "Hi, this is a call screening service. Please state your name and why you are calling.",
+        ] {
+            assert_eq!(machine(&words(text)), None, "{text}");
+        }
     }
 
     #[test]

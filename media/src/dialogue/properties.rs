@@ -23,6 +23,7 @@ enum Event {
     SttDown,
     SttUp,
     Key(char),
+    Beep,
     Delta { back: usize, text: usize },
     Call { back: usize, tool: usize },
     Done { back: usize, finish: LlmFinish },
@@ -39,7 +40,8 @@ enum Event {
     Nothing,
 }
 
-const SAID: [&str; 10] = [
+const SAID: [&str; 11] = [
+    "please leave a message after the beep",
     "hmm",
     "haan ji",
     "wait",
@@ -80,6 +82,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::SttDown),
         1 => Just(Event::SttUp),
         1 => prop::sample::select(vec!['1', '#', 'x']).prop_map(Event::Key),
+        1 => Just(Event::Beep),
         10 => (back(), 0..ANSWERS.len()).prop_map(|(back, text)| Event::Delta { back, text }),
         3 => (back(), 0..TOOLS.len()).prop_map(|(back, tool)| Event::Call { back, tool }),
         8 => (back(), prop::sample::select(vec![LlmFinish::Stop, LlmFinish::ToolCalls, LlmFinish::Length, LlmFinish::Refused])).prop_map(|(back, finish)| Event::Done { back, finish }),
@@ -160,6 +163,7 @@ impl World {
             Event::SttDown => Input::SttUnavailable,
             Event::SttUp => Input::SttRecovered,
             Event::Key(digit) => Input::Dtmf { digit },
+            Event::Beep => Input::Beep,
             Event::Delta { back, text } => {
                 Input::LlmDelta { ask: at(&self.asks, back)?, text: ANSWERS[text].to_owned() }
             }

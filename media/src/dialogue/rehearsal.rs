@@ -256,6 +256,7 @@ impl Rehearsal {
             Output::FlushSpeech { .. }
             | Output::CancelSpeech { .. }
             | Output::FinalizeStt
+            | Output::ListenForBeep
             | Output::NoteUnsettled(_)
             | Output::Metric(_) => {}
         }

@@ -31,8 +31,12 @@ pub struct DialogueSettings {
     pub barge_in: BargeInSettings,
     /// Ask the model already on an eager end of turn, before it is certain. Costs more tokens, saves 150-400 ms.
     pub speculate: bool,
+    /// Speak the first clause of an answer before its first sentence is whole.
+    pub early_clause: bool,
     /// Tools beside the built-in ones; calls of them become `Output::RunTool`.
     pub tools: Vec<ToolSpec>,
+    /// What happens when a machine answers.
+    pub on_machine: OnMachine,
     /// Offer `transfer_to_human`.
     pub can_transfer: bool,
 }
@@ -51,10 +55,22 @@ impl DialogueSettings {
             endpointing: EndpointingSettings::default(),
             barge_in: BargeInSettings::default(),
             speculate: true,
+            early_clause: true,
             tools: Vec::new(),
+            on_machine: OnMachine::HangUp,
             can_transfer: false,
         }
     }
+}
+
+/// When an answering machine is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMachine {
+    #[default]
+    HangUp,
+    /// After its beep, and then hang up. May hold `{variables}`.
+    LeaveMessage(String),
 }
 
 /// Who speaks first.

@@ -21,6 +21,7 @@ const MOST_AT_ONCE: u32 = 16;
 pub enum Reason {
     NeverStarted,
     HelloAwaited,
+    BeepAwaited,
     FinalizeStt,
     EndOfTurn,
     NothingTranscribed,
@@ -99,6 +100,8 @@ impl Dialogue {
         self.offer_finalize(earliest);
         if self.reply.is_some() {
             self.offer_reply_deadlines(earliest);
+        } else if let Some(at) = self.machine_waited() {
+            earliest.offer(at, Reason::BeepAwaited);
         } else if let Some(until) = self.opening {
             earliest.offer(self.hello_until(until), Reason::HelloAwaited);
         } else if self.utterance.is_some() {
@@ -200,6 +203,7 @@ impl Dialogue {
         match reason {
             Reason::NeverStarted => self.end(EndReason::StreamLost, true),
             Reason::HelloAwaited => self.hello_waited(),
+            Reason::BeepAwaited => self.leave_message(),
             Reason::FinalizeStt => {
                 if let Some(utterance) = &mut self.utterance {
                     utterance.finalize_sent = true;

@@ -24,6 +24,7 @@ use crate::{
         exotel::{Reader, Writer},
     },
     dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd},
+    latency::Trick,
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     provider::{FailOver, ProviderError},
@@ -139,8 +140,10 @@ impl Actor {
         let (overs, overs_inbox) = mpsc::channel(4);
         let (first, second) = app.providers.minds(&briefing.settings)?;
         let thinker = Thinker::new(first, second, meter.clone(), llm_events, overs);
-        let warming = thinker.clone();
-        tasks.spawn(async move { warming.warm_up().await });
+        if app.config.uses(Trick::WarmUp) {
+            let warming = thinker.clone();
+            tasks.spawn(async move { warming.warm_up().await });
+        }
 
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
@@ -411,6 +414,7 @@ impl Actor {
                 VadEvent::Started { ago } => inputs.push(Input::VoiceStarted { began: now - ago }),
                 VadEvent::Stopped { ago } => inputs.push(Input::VoiceStopped { ended: now - ago }),
                 VadEvent::GoesOn { ago } => inputs.push(Input::VoiceGoesOn { until: now - ago }),
+                VadEvent::Beep => inputs.push(Input::Beep),
             }
         }
         for input in inputs {
@@ -541,6 +545,10 @@ impl Actor {
         }
     }
 
+    pub(super) fn listen_for_beep(&mut self) {
+        self.vad.listen_for_beep();
+    }
+
     pub(super) fn finalize(&self) {
         // Full: one is on its way already.
         let _ = self.stt.control.try_send(SttControl::Finalize);
@@ -560,6 +568,7 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
         Phase::Thinking => "thinking",
         Phase::Speaking => "speaking",
         Phase::Ducked => "ducked",
+        Phase::Machine => "machine",
         Phase::Closing => "closing",
         Phase::Ended => "ended",
     }
@@ -568,7 +577,8 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
 pub(super) fn reason_name(reason: EndReason) -> &'static str {
     match reason {
         EndReason::AgentFinished => "agent_finished",
-        EndReason::TransferToHuman => "transfer_to_human",
+        EndReason::TransferToHuman => shared::transfer::TRANSFER_TO_HUMAN,
+        EndReason::MachineAnswered => "machine_answered",
         EndReason::Silence => "silence",
         EndReason::MaxDuration => "max_duration",
         EndReason::LlmUnavailable => "llm_unavailable",

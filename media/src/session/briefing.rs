@@ -13,7 +13,8 @@ use shared::{
 
 use crate::{
     config::Config,
-    dialogue::{DialogueSettings, Facts, Gap, History, Opening, Said, Speaker},
+    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker},
+    latency::Trick,
     playbook::Playbook,
     stt,
 };
@@ -39,8 +40,14 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     if agent.wait_for_hello {
         settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
     }
+    if let Some(message) = &briefing.voicemail_message {
+        settings.on_machine = OnMachine::LeaveMessage(message.clone());
+    }
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.can_transfer = !agent.transfer_to.is_empty();
+    settings.speculate = config.uses(Trick::Speculation);
+    settings.early_clause = config.uses(Trick::EarlyClause);
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
     settings
 }

@@ -40,6 +40,7 @@ impl Actor {
             }
             Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
             Output::FinalizeStt => self.finalize(),
+            Output::ListenForBeep => self.listen_for_beep(),
             Output::Record(turn) => self.record(&turn),
             Output::NoteUnsettled(words) => {
                 self.recorder.put(Entry::Unsettled(words.as_ref().map(store::unsettled)));

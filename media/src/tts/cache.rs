@@ -36,6 +36,7 @@ pub struct Phrase {
 #[derive(Debug, Clone, Default)]
 pub struct PhraseCache {
     inner: Arc<Mutex<Inner>>,
+    keeps_nothing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +54,11 @@ struct Entry {
 }
 
 impl PhraseCache {
+    /// A cache that never keeps anything.
+    pub fn off() -> Self {
+        Self { keeps_nothing: true, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Only insertions and look-ups happen under this lock: a panic leaves at worst a stale entry.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,6 +82,9 @@ impl PhraseCache {
     /// Whether the sound of this phrase should be collected and [`PhraseCache::put`]. `repeats`: it is known to be one
     /// that every call uses; otherwise its second use decides.
     pub fn wants(&self, key: &PhraseKey, repeats: bool) -> bool {
+        if self.keeps_nothing {
+            return false;
+        }
         let mut inner = self.lock();
         if inner.phrases.contains_key(key) {
             return false;

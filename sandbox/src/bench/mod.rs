@@ -7,6 +7,7 @@
 mod figures;
 mod jitter;
 mod process;
+mod turns;
 
 use std::{
     io::{self, Write},
@@ -19,6 +20,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+pub use self::turns::{TurnsSettings, run as run_turns};
 use self::{
     figures::{Level, percentile},
     jitter::Lateness,

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::callee::{
-    Step,
+    Sound, Step,
     replies::{Replies, Then},
 };
 
@@ -47,7 +47,7 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     Say(String),
-    Beep { ms: u64 },
+    Sound { sound: Sound, ms: u64 },
     Press(char),
     HangUp,
 }
@@ -272,7 +272,11 @@ impl Callee {
             }
             Step::Beep { ms } => {
                 self.doing = Doing::Speaking;
-                return Some(Act::Beep { ms });
+                return Some(Act::Sound { sound: Sound::Beep, ms });
+            }
+            Step::Sound { sound, ms } => {
+                self.doing = Doing::Speaking;
+                return Some(Act::Sound { sound, ms });
             }
             Step::Voicemail { greeting, beep_ms, record_ms } => {
                 self.steps.push_front(Step::HangUp);
@@ -479,7 +483,7 @@ mod tests {
         let mut callee =
             callee(vec![Step::Voicemail { greeting: "Leave a message.".into(), beep_ms: 300, record_ms: 1_000 }]);
         assert_eq!(at(&mut callee, 0, Input::Tick), say("Leave a message."));
-        assert_eq!(at(&mut callee, 2_000, Input::Spoke), [Act::Beep { ms: 300 }]);
+        assert_eq!(at(&mut callee, 2_000, Input::Spoke), [Act::Sound { sound: Sound::Beep, ms: 300 }]);
         assert!(at(&mut callee, 2_300, Input::Spoke).is_empty());
         assert_eq!(at(&mut callee, 3_300, Input::Tick), [Act::HangUp]);
     }

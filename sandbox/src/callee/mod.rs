@@ -5,6 +5,7 @@
 //! [`listener`] tells what the agent was heard to say; [`mouth`] turns answers into audio.
 
 pub mod engine;
+pub mod line;
 pub mod listener;
 pub mod mouth;
 pub mod replies;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     engine::{Act, Callee, Input},
-    mouth::Mouth,
+    line::LineConditions,
+    mouth::{Mouth, Sound},
     replies::{Reply, Then, Topic},
 };
 
@@ -27,6 +29,8 @@ pub struct Script {
     /// The voice that the speech bank gives this callee.
     #[serde(default = "default_voice")]
     pub voice: String,
+    #[serde(default)]
+    pub line: LineConditions,
     /// One list of steps per call to this number; the last one repeats.
     pub attempts: Vec<Vec<Step>>,
 }
@@ -88,6 +92,11 @@ pub enum Step {
         digits: String,
     },
     Beep {
+        ms: u64,
+    },
+    /// Something other than speech comes out of the phone.
+    Sound {
+        sound: Sound,
         ms: u64,
     },
     HangUp,

@@ -136,6 +136,42 @@ pub struct StreamTruth {
     pub response_ms: Vec<u64>,
     /// From the callee beginning to speak over the agent to the agent's silence, in ms.
     pub barge_in_ms: Vec<u64>,
+    pub agent: Audible,
+}
+
+/// When the agent sounded, in ms since the answer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Audible {
+    /// Begin and end of each stretch of audio.
+    pub spans: Vec<[u64; 2]>,
+    /// When `clear` came.
+    pub clears: Vec<u64>,
+    #[serde(skip)]
+    since: Option<u64>,
+}
+
+impl Audible {
+    /// More than any hour-long call has.
+    const MOST: usize = 10_000;
+
+    pub fn begin(&mut self, at_ms: u64) {
+        self.end(at_ms);
+        self.since = Some(at_ms);
+    }
+
+    pub fn end(&mut self, at_ms: u64) {
+        if let Some(since) = self.since.take()
+            && self.spans.len() < Self::MOST
+        {
+            self.spans.push([since, at_ms]);
+        }
+    }
+
+    pub fn clear(&mut self, at_ms: u64) {
+        if self.clears.len() < Self::MOST {
+            self.clears.push(at_ms);
+        }
+    }
 }
 
 /// What became of the call.

@@ -58,7 +58,8 @@ impl Leg {
         recorder: Option<Recorder>,
     ) -> Self {
         let deadline = answered + Duration::from_secs(call.request.time_limit_secs);
-        Self { world, call, callee, mouth: Mouth::default(), voice, saying: None, answered, deadline, recorder }
+        let mouth = Mouth::new(call.script.line);
+        Self { world, call, callee, mouth, voice, saying: None, answered, deadline, recorder }
     }
 
     /// Milliseconds since the answer.
@@ -87,7 +88,7 @@ impl Leg {
             while let Some(act) = self.callee.poll() {
                 match act {
                     Act::Say(text) => self.say(now_ms, &text),
-                    Act::Beep { ms } => self.mouth.beep(ms),
+                    Act::Sound { sound, ms } => self.mouth.sound(sound, ms),
                     Act::Press(key) => {
                         self.call.truth().keys.push(key);
                         acts.push(LineAct::Press(key));
@@ -102,9 +103,10 @@ impl Leg {
         acts
     }
 
-    /// Fills the chunk that began at `chunk_began_ms`. Whether speech, or a beep, ended in it.
-    pub fn fill(&mut self, chunk: &mut [i16], chunk_began_ms: u64) -> bool {
-        let Some(samples) = self.mouth.fill(chunk) else { return false };
+    /// Fills the chunk that began at `chunk_began_ms`, while the agent was heard saying `heard`. Whether speech, or another
+    /// sound, ended in it.
+    pub fn fill(&mut self, chunk: &mut [i16], chunk_began_ms: u64, heard: &[i16]) -> bool {
+        let Some(samples) = self.mouth.fill(chunk, heard) else { return false };
         self.stop_saying(chunk_began_ms + samples as u64 / SAMPLES_PER_MS);
         true
     }
@@ -166,7 +168,7 @@ impl Leg {
                 done = &mut work => return Some(done),
                 () = sleep_until(chunk_ends) => {}
             }
-            let ended = self.fill(&mut chunk, chunk_began_ms);
+            let ended = self.fill(&mut chunk, chunk_began_ms, &[]);
             self.record(&chunk, &[]);
             chunk_began_ms += SILENCE_CHUNK_MS;
             // A key that is pressed now reaches nobody.

@@ -52,7 +52,7 @@ async fn live(world: Arc<World>, call: Arc<Call>) {
     // The callee learns its lines while the phone rings, so that it can speak without delay.
     let texts = if attempt.pickup == Pickup::Answered { Callee::texts(&attempt.steps) } else { Vec::new() };
     let voice = async {
-        let lines = texts.iter().map(|text| world.speech.say(text, &call.script.voice));
+        let lines = texts.iter().map(|text| world.speech.say_over(text, &call.script.voice, call.script.line.noise));
         let spoken = join_all(lines).await;
         texts.iter().cloned().zip(spoken).collect::<HashMap<_, _>>()
     };

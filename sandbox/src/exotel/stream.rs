@@ -202,7 +202,11 @@ impl<'a> Session<'a> {
                     let mark = self.writer.mark(&name);
                     self.send(mark).await?;
                 }
-                Played::Began { at } => self.answered_at(self.offset_ms + at / SAMPLES_PER_MS),
+                Played::Began { at } => {
+                    let at_ms = self.offset_ms + at / SAMPLES_PER_MS;
+                    self.truth.agent.begin(at_ms);
+                    self.answered_at(at_ms);
+                }
                 Played::Underrun { at, ms } => {
                     self.truth.underruns += 1;
                     self.truth.underrun_ms += ms;
@@ -225,6 +229,8 @@ impl<'a> Session<'a> {
             Ok(FromBot::Clear) => {
                 let dropped = self.playback.clear(self.world.settings.echo_cleared_marks);
                 self.truth.clears += 1;
+                let now_ms = self.offset_ms + self.playback.position() / SAMPLES_PER_MS;
+                self.truth.agent.clear(now_ms);
                 self.truth.cleared_ms += dropped as u64 / SAMPLES_PER_MS;
                 self.note("stream.clear", json!({"dropped_ms": dropped as u64 / SAMPLES_PER_MS}));
             }
@@ -285,8 +291,8 @@ impl<'a> Session<'a> {
         // What the microphone took up until now goes out before the callee decides anew: nobody
         // reacts to what has not happened yet.
         let mut chunk = std::mem::take(&mut self.chunk);
-        let ended = self.leg.fill(&mut chunk, call_ms);
         let mut played = std::mem::take(&mut self.played);
+        let ended = self.leg.fill(&mut chunk, call_ms, &played);
         self.leg.record(&chunk, &played);
         let media = self.writer.media(stream_ms, &frames::to_rate(&chunk, self.sample_rate));
         self.chunk = chunk;
@@ -315,6 +321,9 @@ impl<'a> Session<'a> {
             if self.playback.queued() > 0 {
                 self.barged_at = Some(now_ms);
             }
+        }
+        if let Some(quiet) = self.playback.dry_since() {
+            self.truth.agent.end(self.offset_ms + quiet / SAMPLES_PER_MS);
         }
         if let Some(barged) = self.barged_at
             && let Some(quiet) = self.playback.dry_since()
@@ -399,6 +408,7 @@ impl<'a> Session<'a> {
         self.leg.note_heard(speech);
         let last = self.listener.finish();
         let now_ms = self.leg.ms(Instant::now());
+        self.truth.agent.end(now_ms);
         self.leg.line_went_dead(now_ms, inputs, &last);
         self.leg.note_heard(last);
         let (status, disconnected_by) = match end {

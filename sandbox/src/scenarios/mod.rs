@@ -35,6 +35,7 @@ pub fn anybody() -> Script {
     Script {
         name: "anybody".into(),
         voice: "kal".into(),
+        line: crate::callee::LineConditions::default(),
         attempts: vec![vec![
             Step::Ring { ms: 2_000 },
             Step::Answer,

@@ -47,8 +47,8 @@ type Cell = Arc<OnceCell<Arc<Utterance>>>;
 
 #[derive(Default)]
 struct Memory {
-    /// By voice and text; a cell is filled by whoever came first.
-    cells: HashMap<(String, String), Kept>,
+    /// By voice, text and line noise; a cell is filled by whoever came first.
+    cells: HashMap<(String, String, u16), Kept>,
     by_id: HashMap<u64, Arc<Utterance>>,
     index: Index,
     samples: usize,
@@ -92,11 +92,17 @@ impl SpeechBank {
     /// The audio of `text` in `voice`: a flite voice (`kal`, `awb`, `rms`, `slt`), or any name, which
     /// then always means the same voice. Every ear of this bank recognises it from now on.
     pub async fn say(&self, text: &str, voice: &str) -> Arc<Utterance> {
-        let cell = self.shared.cell(text, voice);
+        self.say_over(text, voice, 0).await
+    }
+
+    /// As [`Self::say`], over a line whose own noise has this amplitude.
+    pub async fn say_over(&self, text: &str, voice: &str, line_noise: u16) -> Arc<Utterance> {
+        let cell = self.shared.cell(text, voice, line_noise);
         let utterance = cell.get_or_init(|| async {
             let raw = self.synthesise(text, voice).await;
             let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-            let utterance = Arc::new(Utterance::new(id, text, &raw, stable_hash(&[text, voice])));
+            let seed = stable_hash(&[text, voice]).wrapping_add(u64::from(line_noise));
+            let utterance = Arc::new(Utterance::new(id, text, &raw, seed, line_noise));
             self.shared.remember(&utterance);
             utterance
         });
@@ -129,13 +135,13 @@ impl SpeechBank {
 }
 
 impl Shared {
-    fn cell(&self, text: &str, voice: &str) -> Cell {
+    fn cell(&self, text: &str, voice: &str, line_noise: u16) -> Cell {
         let mut memory = self.write();
         memory.clock += 1;
         let said = memory.clock;
         let kept = memory
             .cells
-            .entry((voice.to_owned(), text.to_owned()))
+            .entry((voice.to_owned(), text.to_owned(), line_noise))
             .or_insert_with(|| Kept { cell: Cell::default(), said });
         kept.said = said;
         kept.cell.clone()

@@ -7,7 +7,7 @@ const MARGIN: usize = 40 * PER_MS as usize;
 /// Loudest sample after normalisation: speech at about -20 dBFS with room above.
 const PEAK: f32 = 15_000.0;
 /// Amplitude of the noise that makes every utterance unlike any other, about -65 dBFS.
-const FINGERPRINT: f32 = 24.0;
+const FINGERPRINT: u16 = 24;
 /// Frame in which loudness is judged when words are timed.
 const FRAME: usize = 10 * PER_MS as usize;
 /// A shorter dip belongs to the word around it (a stop consonant).
@@ -36,10 +36,10 @@ pub struct Utterance {
 }
 
 impl Utterance {
-    /// Trims, levels and marks the raw audio of an engine. `seed` decides the mark: two texts with
-    /// the same beginning come out of a synthesiser with bit-identical beginnings, and an ear could
-    /// not tell them apart.
-    pub(super) fn new(id: u64, text: &str, raw: &[i16], seed: u64) -> Self {
+    /// Trims, levels and marks the raw audio of an engine, on a line whose own noise has this amplitude. `seed` decides the
+    /// mark: two texts with the same beginning come out of a synthesiser with bit-identical beginnings, and an ear could not
+    /// tell them apart.
+    pub(super) fn new(id: u64, text: &str, raw: &[i16], seed: u64, line_noise: u16) -> Self {
         let peak = raw.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0).max(1);
         let audible = (peak / 60).max(1);
         let first = raw.iter().position(|s| s.unsigned_abs() > audible).unwrap_or(0);
@@ -48,15 +48,16 @@ impl Utterance {
 
         let gain = PEAK / f32::from(peak);
         let mut noise = Noise::new(seed);
+        let amplitude = f32::from(line_noise.max(FINGERPRINT));
         let silence = std::iter::repeat_n(&0i16, MARGIN);
         let pcm: Vec<i16> = silence
             .clone()
             .chain(sound)
             .chain(silence)
-            .map(|sample| (f32::from(*sample) * gain + FINGERPRINT * noise.unit()).round() as i16)
+            .map(|sample| (f32::from(*sample) * gain + amplitude * noise.unit()).round() as i16)
             .collect();
         let codes = pcm.iter().map(|sample| ulaw::canonical(*sample)).collect();
-        let words = time_words(text, &pcm);
+        let words = time_words(text, &pcm, amplitude);
         Self { id, text: text.to_owned(), sound_end: MARGIN + sound.len(), pcm, words, codes }
     }
 
@@ -68,9 +69,9 @@ impl Utterance {
 
 /// Spreads the words over the frames that sound, in proportion to how much there is to say. Pauses
 /// belong to no word.
-fn time_words(text: &str, pcm: &[i16]) -> Vec<WordTiming> {
+fn time_words(text: &str, pcm: &[i16], noise: f32) -> Vec<WordTiming> {
     let words: Vec<&str> = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
-    let sounding = sounding_frames(pcm);
+    let sounding = sounding_frames(pcm, noise);
     if words.is_empty() || sounding.is_empty() {
         return Vec::new();
     }
@@ -126,12 +127,13 @@ fn weight(word: &str) -> usize {
 }
 
 /// Frames that sound, with dips shorter than a pause included.
-fn sounding_frames(pcm: &[i16]) -> Vec<usize> {
+fn sounding_frames(pcm: &[i16], noise: f32) -> Vec<usize> {
     let level: Vec<f32> = pcm
         .chunks(FRAME)
         .map(|frame| frame.iter().map(|s| f32::from(*s).abs()).sum::<f32>() / frame.len() as f32)
         .collect();
-    let floor = level.iter().copied().fold(0.0, f32::max) * 0.03;
+    // Uniform noise is half its amplitude loud on average.
+    let floor = (level.iter().copied().fold(0.0, f32::max) * 0.03).max(noise * 0.75);
     let loud: Vec<usize> = (0..level.len()).filter(|at| level[*at] > floor).collect();
     let mut frames = Vec::with_capacity(level.len());
     for pair in loud.windows(2) {
@@ -155,7 +157,7 @@ mod tests {
         burst(&mut raw);
         raw.extend(vec![0; 4_000]);
         burst(&mut raw);
-        let said = Utterance::new(1, "yes sure, tell more!", &raw, 7);
+        let said = Utterance::new(1, "yes sure, tell more!", &raw, 7, 0);
 
         assert_eq!(said.words.len(), 4);
         assert_eq!(said.words[0].start_ms, 40);
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn equal_sounds_of_different_seeds_differ_soon() {
         let raw: Vec<i16> = (0..8_000).map(|at| (10_000.0 * (at as f32 * 0.3).sin()) as i16).collect();
-        let (one, two) = (Utterance::new(1, "a", &raw, 1), Utterance::new(2, "b", &raw, 2));
+        let (one, two) = (Utterance::new(1, "a", &raw, 1, 0), Utterance::new(2, "b", &raw, 2, 0));
         let shared = one.codes.iter().zip(&two.codes).skip(MARGIN).take_while(|(a, b)| a == b).count();
         assert!(shared < 160, "{shared}");
     }

@@ -258,7 +258,10 @@ fn terminal(evidence: &Evidence) -> Rule {
             // Its next call would have come after the campaign's end, which all campaigns here have; whether the campaign
             // came to that end or was stopped before changes nothing in it.
             "expired" => {
-                matches!(lead.campaign_status.as_str(), "completed" | "canceled") && lead.attempts < lead.most_attempts
+                // A callback that was asked for is one attempt more, granted only if it comes before the end.
+                let asked_back = lead.disposition.as_deref() == Some("callback_requested");
+                matches!(lead.campaign_status.as_str(), "completed" | "canceled")
+                    && (lead.attempts < lead.most_attempts || asked_back)
             }
             _ => false,
         };

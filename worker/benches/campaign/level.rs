@@ -187,9 +187,9 @@ pub async fn plans(world: &World, level: &Level) -> anyhow::Result<Collected> {
     query(
         "insert into do_not_call (account_id, phone, reason, source, created_at)
          select account_id, phone, 'bench', 'operator', created_at from leads
-         where account_id = $1 and status = 'pending' order by campaign_id, next_at, id limit 5000",
+         where campaign_id = $1 and status = 'pending' order by next_at, id limit 5000",
     )
-    .bind(level.many_account.0)
+    .bind(level.many[0].0)
     .execute(&pool)
     .await?;
     // The last campaign is over, the one before it pauses with calls reserved.

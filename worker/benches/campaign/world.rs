@@ -74,6 +74,7 @@ impl World {
             record: true,
             require_consent: false,
             consent_max_age_days: None,
+            voicemail_message: None,
         };
         Ok(Campaign::create(&mut *conn, account, &settings, self.clock.now()).await?.id)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use shared::call::Call;
 use shared::calling_window::ZoneSet;
-use shared::conversation::{self, Summary};
+use shared::conversation::{self, Disposition, Summary};
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::settle::finish_lead;
 use shared::turn;
@@ -36,7 +36,7 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
         ended_at: ended_at.with_timezone(&zone),
     };
     let started = tokio::time::Instant::now();
-    let summary = match ctx.summarizer.summarize(&conversation).await {
+    let mut summary = match ctx.summarizer.summarize(&conversation).await {
         Ok(summary) => summary,
         Err(SummaryError::RateLimited { retry_after }) => {
             let wait = retry_after.unwrap_or(PATIENCE).clamp(Duration::from_secs(1), LONGEST_PATIENCE);
@@ -51,6 +51,12 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
         }
         Err(error) => return Err(JobError::Retry(error.into())),
     };
+    let asked_for_human =
+        conversation.notes.as_ref().and_then(|notes| notes.live_disposition) == Some(Disposition::Interested);
+    if asked_for_human && summary.disposition == Disposition::NoConversation {
+        // Few words were said to the agent; the conversation was with a human.
+        summary.disposition = Disposition::Interested;
+    }
     metrics::histogram!("summary_seconds").record(started.elapsed().as_secs_f64());
     finish(&call, &summary, &ctx).await
 }

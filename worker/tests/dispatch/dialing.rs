@@ -70,6 +70,8 @@ async fn every_guard_is_read_again_at_the_instant_of_dialing() {
              select account_id, phone, 'asked', 'operator', now() from leads",
             "suppressed",
         ),
+        ("update leads set consent_basis = 'refused'", "suppressed"),
+        ("update campaigns set require_consent = true", "suppressed"),
         ("update campaigns set ends_at = '2026-11-23T07:00:00Z'", "expired"),
         ("update campaign_windows set closes_at = '2026-11-23T07:30:00Z'", "pending"),
         // Before the phone rang it would be closed.

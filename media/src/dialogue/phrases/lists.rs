@@ -69,6 +69,47 @@ pub(super) static PIECEWISE_QUESTIONS: Phrases = LazyLock::new(|| {
     )
 });
 
+/// What only machines say.
+pub(super) static VOICEMAIL_CUES: Phrases = LazyLock::new(|| {
+    phrases(
+        "after the tone, after the beep, at the tone, at the beep, record your message, leave your message, leave a \
+     message, leave me a message, leave your name, voicemail, voice mail, mailbox, mail box, voice message system, \
+     answering machine, beep ke baad, tone ke baad, sandesh record, sandesh chhoden, sandesh chhodein, sandesh \
+     chhod, बीप के बाद, टोन के बाद, संदेश छोड़ें, संदेश छोड़े, संदेश रिकॉर्ड",
+    )
+});
+
+/// What machines say, and people too.
+pub(super) static VOICEMAIL_SIGNS: Phrases = LazyLock::new(|| {
+    phrases(
+        "you've reached, you have reached, can't come to the phone, cannot come to the phone, unable to come to the \
+     phone, unable to take your call, not available to take your call, can't take your call, cannot take your call, \
+     get back to you, call you back as soon as, call has been forwarded, is not available, currently unavailable, \
+     your name and number, name and number, apna sandesh, अपना संदेश",
+    )
+});
+
+/// Of whom the network speaks.
+pub(super) static ANNOUNCEMENT_SUBJECTS: Phrases = LazyLock::new(|| {
+    phrases(
+        "number you are, number you have, number you've, subscriber you are, subscriber you have, subscriber you've, \
+     person you are, person you have, customer you are, customer you have, party you are, jis number, jis vyakti, jis \
+     upbhokta, जिस नंबर, जिस नम्बर, जिस व्यक्ति, जिस उपभोक्ता, जिस ग्राहक",
+    )
+});
+
+/// What the network says of them.
+pub(super) static ANNOUNCEMENT_STATES: Phrases = LazyLock::new(|| {
+    phrases(
+        "switched off, not reachable, unreachable, out of coverage, out of network, coverage area, does not exist, not \
+     in service, out of service, not in use, check the number, on another call, busy on another, is busy, currently \
+     unavailable, not available at the moment, not responding, not answering, try again later, try after some time, \
+     call after some time, call again later, dial again later, incoming calls, switch off hai, pahunch se bahar, \
+     pahunch ke bahar, vyast hai, seva mein nahi, thodi der baad, स्विच ऑफ, बंद है, पहुँच के बाहर, पहुंच के बाहर, \
+     पहुँच से बाहर, पहुंच से बाहर, व्यस्त है, सेवा में नहीं, मौजूद नहीं, थोड़ी देर बाद, कुछ समय बाद",
+    )
+});
+
 /// "Never call me again", in so many words.
 pub(super) static DO_NOT_CALL: Phrases = LazyLock::new(|| {
     phrases(

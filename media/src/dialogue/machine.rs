@@ -1,0 +1,71 @@
+//! A machine answers. It is known by what it says, and by nothing else: a person taken for a machine would be hung up on, and
+//! waiting for silence or a beep would make every person wait.
+
+use super::input::CallTime;
+use super::output::{CallEvent, EndReason, Output};
+use super::settings::OnMachine;
+use super::{Dialogue, ms, phrases};
+use crate::playbook::prompt;
+
+/// A machine speaks first. Later on, such words are a person's, about machines.
+const LISTEN_FOR_MS: u64 = 25_000;
+/// Turns in which it may have said it: its greeting may be heard in two pieces.
+const MOST_TURNS: u32 = 2;
+/// Without a beep the message follows this much silence after the greeting.
+const SILENCE_MS: u64 = 2_500;
+/// A greeting that goes on for longer is not waited for.
+const LONGEST_GREETING_MS: u64 = 30_000;
+
+/// Waiting for the beep, to leave the message.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    since: CallTime,
+    message: String,
+}
+
+impl Dialogue {
+    /// After new words: are they a machine's?
+    pub(super) fn look_for_machine(&mut self) {
+        let late = self.now > CallTime::from_millis(LISTEN_FOR_MS) || self.human_turns > MOST_TURNS;
+        if late || self.machine_found || self.history.gap.is_some() {
+            return;
+        }
+        let mut words = phrases::words(&self.history.human_text());
+        words.extend(self.turn.iter().flat_map(|turn| phrases::words(&turn.spoken)));
+        words.extend(self.utterance.iter().flat_map(|utterance| utterance.new_words()));
+        let Some(machine) = phrases::machine(&words) else { return };
+        self.machine_found = true;
+        self.event(CallEvent::MachineAnswered { machine });
+        self.opening = None;
+        self.cut = None;
+        self.drop_reply();
+        match (&self.settings.on_machine, machine) {
+            (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => {
+                let message = prompt::render(message, &self.settings.facts);
+                self.machine = Some(Waiting { since: self.now, message });
+                self.emit(Output::ListenForBeep);
+            }
+            _ => self.end(EndReason::MachineAnswered, true),
+        }
+    }
+
+    /// When the message is left although no beep was heard.
+    pub(super) fn machine_waited(&self) -> Option<CallTime> {
+        let waiting = self.machine.as_ref()?;
+        let silent_since = match self.utterance.as_ref().map(|utterance| utterance.silent_since()) {
+            Some(None) => return Some(waiting.since + ms(LONGEST_GREETING_MS)),
+            Some(Some(silent)) => silent.max(waiting.since),
+            None => waiting.since,
+        };
+        Some((silent_since + ms(SILENCE_MS)).min(waiting.since + ms(LONGEST_GREETING_MS)))
+    }
+
+    /// The beep, or what stands for it.
+    pub(super) fn leave_message(&mut self) {
+        let Some(waiting) = self.machine.take() else { return };
+        if let Some(utterance) = self.utterance.take().filter(|utterance| !utterance.text().is_empty()) {
+            self.open_turn(utterance);
+        }
+        self.close(&waiting.message, EndReason::MachineAnswered);
+    }
+}

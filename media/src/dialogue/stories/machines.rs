@@ -1,0 +1,94 @@
+//! A machine picks up.
+
+use super::*;
+
+const VOICEMAIL: &str = "You have reached Ravi, please leave a message after the beep.";
+
+fn leaving(message: &str) -> Rehearsal {
+    let mut settings = settings("Hello?");
+    settings.on_machine = OnMachine::LeaveMessage(message.to_owned());
+    let mut call = Rehearsal::with(settings, None);
+    call.until(1_000);
+    call.forget();
+    call
+}
+
+#[test]
+fn voicemail_is_hung_up_on_as_soon_as_it_is_known() {
+    let mut call = Rehearsal::after_greeting();
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.until(10_000);
+    call.assert_story(
+        "
+          5.750  event    machine_answered
+          5.750  record   human  You have reached Ravi, please leave a message after the beep.
+          5.750  hang up  MachineAnswered
+          5.750  ended    MachineAnswered
+        ",
+    );
+}
+
+#[test]
+fn a_machine_that_speaks_over_the_greeting_silences_it() {
+    let mut call = Rehearsal::greeting("Hello, this is Asha from Trunkline Realty about your property enquiry.");
+    call.says(100, 2_500, VOICEMAIL);
+    call.until(10_000);
+    call.assert_tells("2.750  clear    e1");
+    call.assert_tells("2.750  hang up  MachineAnswered");
+}
+
+#[test]
+fn a_message_is_left_after_the_beep() {
+    let mut call = leaving("Hello {lead_name|there}, Asha will call again.");
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.at(6_500, Input::Beep);
+    call.until(15_000);
+    call.assert_story(
+        "
+          5.750  event    machine_answered
+          6.500  record   human  You have reached Ravi, please leave a message after the beep.
+          6.500  speak    e2  Hello there, Asha will call again.
+          8.640  record   agent  Hello there, Asha will call again.
+          8.640  hang up  MachineAnswered
+          8.640  ended    MachineAnswered
+        ",
+    );
+}
+
+#[test]
+fn a_beep_that_nobody_hears_does_not_keep_the_message_back() {
+    let mut call = leaving("Asha will call again.");
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.until(15_000);
+    call.assert_tells("8.250  speak    e2  Asha will call again.");
+}
+
+#[test]
+fn a_greeting_without_end_is_not_waited_for() {
+    let mut call = leaving("Asha will call again.");
+    call.sounds(1_500, 60_000);
+    call.at(4_000, Input::SttFinal { text: VOICEMAIL.to_owned(), speech_final: false });
+    call.until(60_000);
+    call.assert_tells("34.000  speak    e2  Asha will call again.");
+}
+
+#[test]
+fn the_network_is_not_told_anything() {
+    let mut call = leaving("Asha will call again.");
+    call.says(1_500, 5_500, "The number you are calling is switched off. Please try again later.");
+    call.until(15_000);
+    call.assert_tells("5.750  hang up  MachineAnswered");
+    call.assert_keeps_quiet_about("speak");
+}
+
+#[test]
+fn somebody_who_speaks_of_machines_later_is_a_person() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text("Fine. Anything else?"), Text("Sure. Anything else?"), Text("Yes.")]);
+    call.says(1_500, 2_500, "Yes, speaking.");
+    call.says(7_000, 8_000, "Tell me about the flats.");
+    call.says(13_000, 14_000, "One moment please.");
+    call.says(18_000, 22_000, VOICEMAIL);
+    call.until(25_000);
+    call.assert_keeps_quiet_about("machine_answered");
+}
