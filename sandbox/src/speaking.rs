@@ -119,15 +119,16 @@ impl<T: Tongue> Speaking<T> {
                         }
                     }
                 }
-                () = sleep_until(due.unwrap_or(idle_at)), if due.is_some() => match self.outbox.pop_front() {
-                    Some((_, Out::Message(message))) => {
-                        if socket.send(message).await.is_err() {
-                            return End::Gone("client gone");
-                        }
+                () = sleep_until(due.unwrap_or(idle_at)), if due.is_some() => {
+                    let sent = match self.outbox.pop_front() {
+                        Some((_, Out::Message(message))) => socket.send(message).await,
+                        Some((_, Out::Cut)) => return End::Gone("cut by a fault"),
+                        None => Ok(()),
+                    };
+                    if sent.is_err() {
+                        return End::Gone("client gone");
                     }
-                    Some((_, Out::Cut)) => return End::Gone("cut by a fault"),
-                    None => {}
-                },
+                }
                 () = sleep_until(idle_at) => return End::Close { code: 1008, reason: "inactivity".into() },
             }
         }
