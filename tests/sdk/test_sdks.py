@@ -12,6 +12,7 @@ import anthropic
 from deepgram import DeepgramClient
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
+from deepgram.speak.v1.types import SpeakV1Text
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
 from openai import APIError, AuthenticationError, BadRequestError, NotFoundError, OpenAI, RateLimitError
@@ -298,8 +299,8 @@ class Turns(unittest.TestCase):
         client = DeepgramClient(api_key="key", environment=environment)
         audio, kinds = b"", []
         with client.speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sample_rate=8000) as socket:
-            socket._send({"type": "Speak", "text": "Hello, this is Asha."})
-            socket._send({"type": "Flush"})
+            socket.send_text(SpeakV1Text(text="Hello, this is Asha."))
+            socket.send_flush()
             while "Flushed" not in kinds:
                 message = socket.recv()
                 if isinstance(message, bytes):
