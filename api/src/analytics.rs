@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use shared::campaign;
 use shared::id::CampaignId;
+use shared::ledger::{self, Bill};
 use shared::report::{self, Share};
 use shared::{account, calling_window};
 use std::collections::BTreeMap;
@@ -50,6 +51,9 @@ pub struct CampaignAnalytics {
     pub calls_by_hour: Vec<HourView>,
     pub calls_by_day: Vec<DayView>,
     pub reply_latency: LatencyView,
+    /// What its calls used, and what that cost, each by the prices of its own day.
+    #[schema(value_type = Object)]
+    pub costs: Bill,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,6 +105,7 @@ pub async fn get_campaign_analytics(
     let zone = calling_window::parse_zone(&zone).map_or("UTC", |zone| zone.name());
     let counts = campaign::counts(&mut *tx, &[id]).await?.remove(&id).unwrap_or_default();
     let report = report::campaign(&mut tx, caller.account, id, zone).await?;
+    let costs = ledger::of_campaign(&mut tx, caller.account, id).await?;
     let totals = report.totals;
     let finished = ["done", "exhausted", "suppressed", "canceled", "expired"];
     let leads_finished = finished.iter().filter_map(|status| counts.leads.get(*status)).sum();
@@ -149,6 +154,7 @@ pub async fn get_campaign_analytics(
             p50_ms: report.reply_latency.p50_ms,
             p95_ms: report.reply_latency.p95_ms,
         },
+        costs,
     }))
 }
 

@@ -14,6 +14,7 @@ use shared::call_detail::{self, CallDetail, CallFilter, CallSummary, RecordingIn
 use shared::call_event::{self, CallEvent};
 use shared::guard;
 use shared::id::{CallId, CampaignId, LeadId};
+use shared::ledger::{self, Bill};
 use shared::turn::{self, Turn};
 use utoipa::{IntoParams, ToSchema};
 
@@ -46,6 +47,9 @@ pub struct CallDetailView {
     recording: Option<RecordingInfo>,
     /// What was said and heard, in order.
     transcript: Vec<TurnView>,
+    /// What the call used, in each provider's own unit, and what that cost by the prices of its day.
+    #[schema(value_type = Object)]
+    costs: Bill,
     /// Everything that happened to the call, oldest first, with the carrier's webhooks as they came.
     events: Vec<EventView>,
 }
@@ -173,6 +177,7 @@ pub async fn get_call(
     let recording = call_detail::recording(&mut *tx, caller.account, id).await?;
     let transcript = turn::of_call(&mut *tx, id).await?.into_iter().map(TurnView::from).collect();
     let events = call_event::of_call(&mut *tx, id).await?.into_iter().map(EventView::from).collect();
+    let costs = ledger::of_call(&mut tx, caller.account, id).await?;
     let stored = recording.as_ref().is_some_and(|recording| recording.status == "stored");
     Ok(Json(CallDetailView {
         recording_url: stored.then(|| recording_url(&app, id)),
@@ -183,6 +188,7 @@ pub async fn get_call(
         call,
         recording,
         transcript,
+        costs,
         events,
     }))
 }

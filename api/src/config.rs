@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use shared::clock::{ClockConfig, is_loopback};
+use shared::provider::{ProviderKeys, Vendor};
 use shared::storage::StorageConfig;
 use url::Url;
 
@@ -87,15 +88,16 @@ pub struct ServeConfig {
     /// Calls that Twilio starts per second, for forecasts; the worker's setting is the one that holds.
     #[arg(long, env = "TWILIO_CALLS_PER_SECOND", default_value_t = 1.0)]
     pub twilio_calls_per_second: f64,
-    /// Key of the language model that answers where a carrier gathers speech. Without it every call streams.
-    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
-    pub openai_api_key: Option<SecretString>,
-    /// Its base URL, with `/v1`.
+    /// Base URL, with `/v1`, of the language model that answers where a carrier gathers speech.
     #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
     pub openai_base_url: Url,
     /// Its name, for voice agents that name none.
     #[arg(long, env = "LLM_MODEL", default_value = "gpt-6-luna")]
     pub llm_model: String,
+    /// They tell which providers a voice agent may name. One is used from here: OpenAI's, to answer where a carrier gathers speech;
+    /// without it every call streams.
+    #[command(flatten)]
+    pub provider_keys: ProviderKeys,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]
@@ -132,7 +134,7 @@ impl ServeConfig {
     /// # Errors
     /// A base URL that cannot be used.
     pub fn llm(&self) -> anyhow::Result<Option<Llm>> {
-        let key = self.openai_api_key.clone().filter(|key| !key.expose_secret().is_empty());
+        let key = self.provider_keys.of(Vendor::OpenAi).cloned();
         key.map(|key| Llm::new(&self.openai_base_url, key, &self.llm_model)).transpose()
     }
 

@@ -32,6 +32,7 @@ pub mod operator;
 pub mod page;
 pub mod passthru;
 pub mod preflight;
+pub mod provider_choice;
 pub mod resuming;
 pub mod router;
 pub mod serve;

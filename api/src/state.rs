@@ -7,6 +7,7 @@ use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
+use shared::provider::ProviderKeys;
 use shared::storage::Storage;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub twilio: Option<TwilioAccount>,
     /// Answers on the gathered-speech path; `None`: that path is closed, and every call streams.
     pub llm: Option<Llm>,
+    /// Which speech and language services a voice agent may name.
+    pub provider_keys: ProviderKeys,
     pub metrics: RenderMetrics,
     /// Work that outlives its request by a little; shutting down waits for it.
     pub tasks: TaskTracker,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::id::VoiceAgentId;
 use shared::phone::Phone;
+use shared::provider::ProviderKeys;
 use shared::voice_agent::{self, VoiceAgent, VoiceAgentSettings};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +15,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
 use crate::extract::{Fields, Path, Query};
 use crate::page::{Window, list_of};
+use crate::provider_choice::{self, ProviderChoiceView};
 use crate::state::App;
 
 const MAX_NAME_CHARS: usize = 200;
@@ -51,6 +53,15 @@ pub struct VoiceAgentSettingsView {
     /// BCP 47.
     #[schema(example = "en-IN")]
     language: String,
+    /// Who hears, thinks and speaks; the installation's choice where absent.
+    stt: Option<ProviderChoiceView>,
+    llm: Option<ProviderChoiceView>,
+    tts: Option<ProviderChoiceView>,
+    /// Who takes over in the middle of a call when the first choice fails.
+    stt_fallback: Option<ProviderChoiceView>,
+    llm_fallback: Option<ProviderChoiceView>,
+    tts_fallback: Option<ProviderChoiceView>,
+    /// Voice and models of the first choices that name none themselves.
     voice_id: Option<String>,
     llm_model: Option<String>,
     stt_model: Option<String>,
@@ -147,7 +158,7 @@ pub async fn create_voice_agent(
     fields: Fields,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VoiceAgentView>), ApiError> {
     let mut tx = caller.tenant(&app).await?;
-    let (name, settings) = read(fields, None, &caller.region(&mut tx).await?)?;
+    let (name, settings) = read(fields, &app.provider_keys, None, &caller.region(&mut tx).await?)?;
     let id = voice_agent::create(&mut tx, caller.account, &name, &settings).await?;
     let agent =
         voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("voice agent"))?;
@@ -169,7 +180,7 @@ pub async fn replace_voice_agent(
     let mut tx = caller.tenant(&app).await?;
     let missing = || ApiError::not_found("voice agent");
     let before = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
-    let (name, settings) = read(fields, Some(&before.name), &caller.region(&mut tx).await?)?;
+    let (name, settings) = read(fields, &app.provider_keys, Some(&before.name), &caller.region(&mut tx).await?)?;
     if !voice_agent::add_version(&mut tx, caller.account, id, &name, &settings).await? {
         return Err(missing());
     }
@@ -178,7 +189,12 @@ pub async fn replace_voice_agent(
     Ok(Json(agent.into()))
 }
 
-fn read(mut fields: Fields, old_name: Option<&str>, region: &str) -> Result<(String, VoiceAgentSettings), ApiError> {
+fn read(
+    mut fields: Fields,
+    keys: &ProviderKeys,
+    old_name: Option<&str>,
+    region: &str,
+) -> Result<(String, VoiceAgentSettings), ApiError> {
     let name = fields.take::<String>("name").map(|name| name.trim().to_owned());
     let name = name.or_else(|| old_name.map(str::to_owned)).unwrap_or_default();
     match name.chars().count() {
@@ -213,6 +229,7 @@ fn read(mut fields: Fields, old_name: Option<&str>, region: &str) -> Result<(Str
             Err(error) => fields.refuse(format!("/settings/transfer_to/{at}"), "not_a_phone_number", error.to_string()),
         }
     }
+    provider_choice::check(&mut fields, keys, &settings);
     fields.finish()?;
     Ok((name, settings))
 }

@@ -42,6 +42,10 @@ world_environment() {
   export DEEPGRAM_URL="ws://127.0.0.1:$SANDBOX_PORT" DEEPGRAM_API_KEY=sandbox-key
   export OPENAI_BASE_URL="$WORLD_URL/v1" OPENAI_API_KEY=sandbox-key LLM_MODEL=gpt-6-luna
   export ELEVENLABS_URL=$WORLD_URL ELEVENLABS_API_KEY=sandbox-key ELEVENLABS_VOICE_ID=sandbox-voice
+  export SARVAM_URL=$WORLD_URL SARVAM_API_KEY=sandbox-key
+  export ANTHROPIC_BASE_URL=$WORLD_URL ANTHROPIC_API_KEY=sandbox-key
+  export BEDROCK_BASE_URL="$WORLD_URL/anthropic" AWS_BEARER_TOKEN_BEDROCK=sandbox-key
+  export GEMINI_BASE_URL="$WORLD_URL/v1beta/openai" GEMINI_API_KEY=sandbox-key
   export SANDBOX_VOICEBOT_URL="ws://127.0.0.1:$MEDIA_PORT/media"
   export SANDBOX_PASSTHRU_URL="$OUR_BASE_URL/passthru-handler?secret=$CALLBACK_SECRET"
   export SANDBOX_CONNECT_URL="$OUR_BASE_URL/connect-handler?secret=$CALLBACK_SECRET"

@@ -8,19 +8,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    config::Config,
-    latency::Trick,
-    llm::openai::OpenAi,
-    pacer::PacerSettings,
-    provider::Connect,
-    store::Store,
-    stt::deepgram::Deepgram,
-    tts::{cache::PhraseCache, elevenlabs::ElevenLabs},
-};
+use crate::{config::Config, pacer::PacerSettings, providers::Providers, store::Store};
 
 /// Shared by the server and every call.
 pub struct App {
@@ -28,12 +18,8 @@ pub struct App {
     pub config: Config,
     /// The database, as a call may use it.
     pub store: Store,
-    /// Hears.
-    pub stt: Deepgram,
-    /// Thinks.
-    pub llm: OpenAi,
-    /// Speaks.
-    pub tts: ElevenLabs,
+    /// Who hears, thinks and speaks.
+    pub providers: Providers,
     /// Frames and lead.
     pub pacer: PacerSettings,
     /// Room for calls.
@@ -45,18 +31,9 @@ pub struct App {
 impl App {
     /// Builds the clients. Nothing is connected yet.
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
-        let connect = Connect::new().context("the TLS configuration could not be built")?;
-        let llm = OpenAi::new(&config.openai_base_url, &config.openai_api_key, &config.llm_model)
-            .context("OPENAI_API_KEY or OPENAI_BASE_URL cannot be used")?;
+        let providers = Providers::new(&config)?;
         Ok(Arc::new(Self {
-            stt: Deepgram::new(connect.clone(), config.deepgram_url.clone(), &config.deepgram_api_key),
-            llm,
-            tts: ElevenLabs::new(
-                connect,
-                config.elevenlabs_url.clone(),
-                config.elevenlabs_api_key.clone(),
-                if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
-            ),
+            providers,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),
             tasks: TaskTracker::new(),

@@ -8,6 +8,7 @@ use std::{
 
 use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
+use shared::provider::{Choice, LlmProvider, ProviderKeys, SttProvider, TtsProvider};
 use url::Url;
 
 use crate::latency::Trick;
@@ -40,38 +41,64 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", value_parser = secret)]
     pub database_url: SecretString,
 
-    /// Deepgram's key.
-    #[arg(long, env = "DEEPGRAM_API_KEY", value_parser = secret)]
-    pub deepgram_api_key: SecretString,
+    /// Those of the providers in use by default are needed, and of those that voice agents name.
+    #[command(flatten)]
+    pub keys: ProviderKeys,
+    /// Who hears: `deepgram`, `deepgram_flux`, `sarvam` or `openai`, perhaps with a model (`sarvam/saaras:v3-realtime`).
+    #[arg(long, env = "STT_PROVIDER", default_value = "deepgram")]
+    pub stt_provider: Choice<SttProvider>,
+    /// Who takes over in the middle of a call when the first choice fails.
+    #[arg(long, env = "STT_FALLBACK")]
+    pub stt_fallback: Option<Choice<SttProvider>>,
+    /// Who thinks: `openai`, `gemini`, `sarvam`, `anthropic` or `bedrock`, perhaps with a model (`anthropic/claude-haiku-5-5`).
+    #[arg(long, env = "LLM_PROVIDER", default_value = "openai")]
+    pub llm_provider: Choice<LlmProvider>,
+    /// As for hearing.
+    #[arg(long, env = "LLM_FALLBACK")]
+    pub llm_fallback: Option<Choice<LlmProvider>>,
+    /// Who speaks: `elevenlabs`, `sarvam`, `openai` or `deepgram`, perhaps with model and voice (`sarvam/bulbul:v3@shubh`).
+    #[arg(long, env = "TTS_PROVIDER", default_value = "elevenlabs")]
+    pub tts_provider: Choice<TtsProvider>,
+    /// As for hearing.
+    #[arg(long, env = "TTS_FALLBACK")]
+    pub tts_fallback: Option<Choice<TtsProvider>>,
+
     /// Deepgram's host: a regional one (`wss://api.in.deepgram.com`), or a simulator.
     #[arg(long, env = "DEEPGRAM_URL", default_value = "wss://api.deepgram.com")]
     pub deepgram_url: Url,
-    /// Speech model for voice agents that name none.
+    /// Nova's model, where none is named.
     #[arg(long, env = "DEEPGRAM_MODEL", default_value = "nova-3")]
     pub deepgram_model: String,
 
-    /// Key of the language model's provider.
-    #[arg(long, env = "OPENAI_API_KEY", value_parser = secret)]
-    pub openai_api_key: SecretString,
-    /// Its base URL, with `/v1`: OpenAI or anything that speaks its wire.
+    /// With `/v1`: OpenAI or anything that speaks its wire.
     #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
     pub openai_base_url: Url,
-    /// Language model for voice agents that name none. Models are shut down: see the wire notes.
+    /// OpenAI's model, where none is named. Models are shut down: see the wire notes.
     #[arg(long, env = "LLM_MODEL", default_value = "gpt-6-luna")]
     pub llm_model: String,
 
-    /// ElevenLabs' key.
-    #[arg(long, env = "ELEVENLABS_API_KEY", value_parser = secret)]
-    pub elevenlabs_api_key: SecretString,
     /// ElevenLabs' host (a residency host, or a simulator); the socket's address is derived from it.
     #[arg(long, env = "ELEVENLABS_URL", default_value = "https://api.elevenlabs.io")]
     pub elevenlabs_url: Url,
-    /// Voice for voice agents that name none.
+    /// ElevenLabs' voice, where none is named.
     #[arg(long, env = "ELEVENLABS_VOICE_ID", default_value = "21m00Tcm4TlvDq8ikWAM")]
     pub elevenlabs_voice_id: String,
     /// Speech model: low latency matters more than the last bit of expression.
     #[arg(long, env = "ELEVENLABS_MODEL", default_value = "eleven_flash_v2_5")]
     pub elevenlabs_model: String,
+
+    /// Sarvam's host, or a simulator; its sockets' addresses are derived from it.
+    #[arg(long, env = "SARVAM_URL", default_value = "https://api.sarvam.ai")]
+    pub sarvam_url: Url,
+    /// Gemini's endpoint that speaks OpenAI's wire.
+    #[arg(long, env = "GEMINI_BASE_URL", default_value = "https://generativelanguage.googleapis.com/v1beta/openai")]
+    pub gemini_base_url: Url,
+    /// Without `/v1`.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", default_value = "https://api.anthropic.com")]
+    pub anthropic_base_url: Url,
+    /// Bedrock's endpoint that speaks Anthropic's wire, in a region near the calls; without `/v1`.
+    #[arg(long, env = "BEDROCK_BASE_URL", default_value = "https://bedrock-mantle.ap-south-1.api.aws/anthropic")]
+    pub bedrock_base_url: Url,
 
     /// Longest call. The agent says goodbye before it; the stream is cut shortly after it whatever happens.
     #[arg(long, env = "MAX_CALL_DURATION_MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]

@@ -17,30 +17,46 @@ use url::Url;
 /// A provider's WebSocket, plain or TLS.
 pub type ProviderSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Which provider an error or a metric belongs to: the value of the `provider` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Provider {
+/// Which provider an error or a metric belongs to.
+pub use shared::provider::Vendor as Provider;
+
+/// The work that a provider does in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
     /// Speech to text.
-    Deepgram,
-    /// Language model (or anything that speaks its wire).
-    OpenAi,
+    Stt,
+    /// The language model.
+    Llm,
     /// Text to speech.
-    ElevenLabs,
+    Tts,
 }
 
-impl Provider {
-    /// The label used in metrics and logs.
+impl Part {
+    /// The `part` label in metrics and events.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Deepgram => "deepgram",
-            Self::OpenAi => "openai",
-            Self::ElevenLabs => "elevenlabs",
+            Self::Stt => "stt",
+            Self::Llm => "llm",
+            Self::Tts => "tts",
         }
     }
 }
 
+/// The second choice took over, for the rest of the call.
+#[derive(Debug, Clone)]
+pub struct FailOver {
+    /// In which work.
+    pub part: Part,
+    /// Who failed.
+    pub from: Provider,
+    /// Who goes on.
+    pub to: Provider,
+    /// Why.
+    pub error: ProviderError,
+}
+
 /// Why a provider did not do its part, by what the caller may do next.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProviderError {
     /// Asking again changes nothing: bad key, no credit, no such model or voice, bad request.
     #[error("the provider rejected the request ({code})")]
@@ -99,7 +115,9 @@ impl ProviderError {
     /// (with Anthropic's 529) is the provider's own trouble.
     pub fn from_status(status: u16, code: Option<&str>, headers: &HeaderMap) -> Self {
         match (status, code) {
-            (429, Some("insufficient_quota")) => Self::Rejected { code: "insufficient_quota".into() },
+            (429, Some(code @ ("insufficient_quota" | "insufficient_quota_error"))) => {
+                Self::Rejected { code: code.into() }
+            }
             (429, _) => Self::RateLimited { retry_after: retry_after(headers) },
             (408 | 409 | 500..=599, _) => Self::Unavailable { cause: format!("http_{status}") },
             (_, code) => Self::Rejected { code: code.map_or_else(|| format!("http_{status}"), str::to_owned) },
@@ -190,7 +208,8 @@ fn handshake_error(error: &tungstenite::Error) -> ProviderError {
     }
 }
 
-/// The provider's code in an error body: Deepgram's `err_code`, ElevenLabs' `detail.status`, OpenAI's `error.code`.
+/// The provider's code in an error body: Deepgram's `err_code`, ElevenLabs' `detail.status`, OpenAI's and Sarvam's `error.code`,
+/// Anthropic's `error.type`.
 /// Only something that looks like a code is taken, because messages may quote what the caller said.
 pub(crate) fn error_code(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::{stream::Unsettled, turn::Turn};
+use shared::{ledger::Used, stream::Unsettled, turn::Turn};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     dialogue::CallEvent,
+    provider::FailOver,
     store::{Held, Store},
 };
 
@@ -50,6 +51,15 @@ pub enum Entry {
         /// When, in domain time.
         at: DateTime<Utc>,
     },
+    /// A second choice of provider took over.
+    FailedOver {
+        /// From whom to whom, and why.
+        over: FailOver,
+        /// When, in domain time.
+        at: DateTime<Utc>,
+    },
+    /// All that this stream has used so far.
+    Usage(Vec<Used>),
     /// The call is alive. Not tried again: the next one follows in seconds.
     Heartbeat {
         /// Of the dialogue.
@@ -148,6 +158,8 @@ impl Writer {
             Entry::Heard(words) => self.store.heard(&self.held, words).await,
             Entry::Answer { field, value } => self.store.answer(&self.held, field, value).await,
             Entry::Event { event, at } => self.store.event(&self.held, event, *at).await,
+            Entry::FailedOver { over, at } => self.store.failed_over(&self.held, over, *at).await,
+            Entry::Usage(used) => self.store.usage(&self.held, used).await,
             Entry::Heartbeat { phase, stage, turns } => {
                 if !self.store.heartbeat(&self.held, phase, stage, *turns).await? {
                     self.taken_over.cancel();

@@ -9,6 +9,7 @@ mod actor;
 mod briefing;
 mod perform;
 mod reply_clock;
+mod thinking;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,8 +36,11 @@ pub async fn serve(app: Arc<App>, carrier: Carrier, socket: WebSocket, place: Pl
     let (mut sink, mut source) = socket.split();
     let refusal = match begin(&app, carrier, &mut source).await {
         Ok((start, began, briefing)) => {
-            let actor = Actor::new(app, sink, carrier, start, began, briefing);
-            Box::pin(actor.run(source)).await;
+            match Actor::new(app, sink, carrier, start, began, briefing) {
+                Ok(actor) => Box::pin(actor.run(source)).await,
+                // Dropping the socket breaks the stream: the carrier's next step finds a process that can speak.
+                Err(error) => tracing::error!(error = format!("{error:#}"), "no provider can hold this call"),
+            }
             drop(place);
             return;
         }

@@ -13,6 +13,7 @@ use shared::{
     conversation::{self, Disposition},
     do_not_call,
     id::{AccountId, CallId},
+    ledger::{self, Used},
     phone::Phone,
     stream::{self, Briefing, NewStream, Unsettled},
     turn::{self, Role, Turn},
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::{
     carrier::StreamStart,
     dialogue::{CallEvent, CallTime, Speaker, TurnRecord, UnsettledWords},
+    provider::FailOver,
 };
 
 /// How long a stream may outrun our own commit of its call.
@@ -166,6 +168,20 @@ impl Store {
             NewEvent { account_id: held.account_id, call_id: Some(held.call_id), lead_id: None, kind: &kind, data, at };
         call_event::record(&mut *tx, event).await?;
         tx.commit().await
+    }
+
+    /// Notes that another provider goes on with its part of the call.
+    pub async fn failed_over(&self, held: &Held, over: &FailOver, at: DateTime<Utc>) -> sqlx::Result<()> {
+        let data = serde_json::json!({"kind": "provider_failed_over", "part": over.part.as_str(), "from": over.from.as_str(),
+            "to": over.to.as_str(), "cause": over.error.kind(), "detail": over.error.to_string()});
+        let (account_id, call_id, kind) = (held.account_id, Some(held.call_id), "provider_failed_over");
+        call_event::record(&self.db, NewEvent { account_id, call_id, lead_id: None, kind, data, at }).await
+    }
+
+    /// Keeps the sums of what this stream has used.
+    pub async fn usage(&self, held: &Held, used: &[Used]) -> sqlx::Result<()> {
+        let mut connection = self.db.acquire().await?;
+        ledger::note(&mut connection, held.account_id, held.call_id, &held.stream_sid, used).await
     }
 
     /// Says how far the call is. `false`: another process holds it now.

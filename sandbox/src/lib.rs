@@ -11,6 +11,7 @@
     reason = "the outside world has clocks of its own; the ban is for the product, whose time a test can set"
 )]
 
+pub mod anthropic;
 pub mod bench;
 pub mod brain;
 pub mod callee;
@@ -21,13 +22,16 @@ pub mod elevenlabs;
 pub mod environment;
 pub mod exotel;
 pub mod faults;
+mod listening;
 pub mod log;
 #[cfg(test)]
 mod loopback;
 pub mod openai;
+pub mod sarvam;
 pub mod scenarios;
 mod server;
 pub mod settings;
+mod speaking;
 pub mod speech;
 pub mod twilio;
 pub mod world;
@@ -48,5 +52,7 @@ pub fn app(world: Arc<World>) -> Router {
         .merge(deepgram::router())
         .merge(openai::router())
         .merge(elevenlabs::router())
+        .merge(anthropic::router())
+        .merge(sarvam::router())
         .with_state(world)
 }

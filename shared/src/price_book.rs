@@ -19,7 +19,8 @@ pub const ASSUMPTIONS: [&str; 2] = [
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Price {
-    /// `carrier_minute` (started), `stt_minute`, `llm_input_1k_tokens`, `llm_output_1k_tokens` or `tts_1k_characters`.
+    /// `carrier_minute` (started), `stt_minute`, `llm_input_1k_tokens`, `llm_cached_1k_tokens`, `llm_output_1k_tokens` or
+    /// `tts_1k_characters`.
     pub item: String,
     pub provider: String,
     /// Millionths of the currency's unit.
@@ -41,14 +42,14 @@ impl Price {
     }
 }
 
-/// The prices that hold for the account on this day; an item that nobody has priced is absent.
+/// The prices that estimates for the account are made with on this day; an item that nobody has priced is absent.
 pub async fn current(db: impl PgExecutor<'_>, account: AccountId, on: NaiveDate) -> sqlx::Result<Vec<Price>> {
     sqlx::query_as!(
         Price,
         r#"
         select distinct on (item) item, provider, price_micros, currency, valid_from, source, is_estimate
         from price_book
-        where (account_id is null or account_id = $1) and valid_from <= $2
+        where (account_id is null or account_id = $1) and valid_from <= $2 and in_estimates
         order by item, account_id nulls last, valid_from desc
         "#,
         account as AccountId,
@@ -56,6 +57,57 @@ pub async fn current(db: impl PgExecutor<'_>, account: AccountId, on: NaiveDate)
     )
     .fetch_all(db)
     .await
+}
+
+/// A price of one model, or of all of a provider's that have none of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelPrice {
+    pub model: Option<String>,
+    /// By the account's own contract.
+    pub is_own: bool,
+    pub price: Price,
+}
+
+/// All prices that hold for the account on this day.
+pub async fn on(db: impl PgExecutor<'_>, account: AccountId, day: NaiveDate) -> sqlx::Result<Vec<ModelPrice>> {
+    let rows = sqlx::query!(
+        r#"
+        select distinct on (item, provider, model, account_id) item, provider, model, account_id is not null as "is_own!",
+            price_micros, currency, valid_from, source, is_estimate
+        from price_book
+        where (account_id is null or account_id = $1) and valid_from <= $2
+        order by item, provider, model, account_id, valid_from desc
+        "#,
+        account as AccountId,
+        day,
+    )
+    .fetch_all(db)
+    .await?;
+    let prices = rows.into_iter().map(|row| ModelPrice {
+        model: row.model,
+        is_own: row.is_own,
+        price: Price {
+            item: row.item,
+            provider: row.provider,
+            price_micros: row.price_micros,
+            currency: row.currency,
+            valid_from: row.valid_from,
+            source: row.source,
+            is_estimate: row.is_estimate,
+        },
+    });
+    Ok(prices.collect())
+}
+
+/// What `item` costs of this model: by the account's own price before everybody's, then by the model's before its provider's.
+#[must_use]
+pub fn of_model<'a>(prices: &'a [ModelPrice], item: &str, provider: &str, model: &str) -> Option<&'a Price> {
+    let applies = |known: &&ModelPrice| {
+        let of_model = known.model.as_deref().is_none_or(|named| named == model);
+        known.price.item == item && known.price.provider == provider && of_model
+    };
+    let best = prices.iter().filter(applies).max_by_key(|known| (known.is_own, known.model.is_some()));
+    best.map(|known| &known.price)
 }
 
 /// A sum of money. Sums in several currencies are not added up: no rate of exchange is ours to choose.

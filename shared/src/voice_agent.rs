@@ -5,6 +5,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::id::{AccountId, VoiceAgentId};
+use crate::provider::{Choice, LlmProvider, SttProvider, TtsProvider};
 
 /// What an account decides about its voice agent; every field has a default, so that an empty object is a working agent.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -20,7 +21,21 @@ pub struct VoiceAgentSettings {
     pub instructions: Option<String>,
     /// BCP 47, e.g. `en-IN`, `hi-IN`.
     pub language: String,
-    /// The TTS provider's voice; the installation's default if absent.
+    /// Who hears, thinks and speaks; the installation's choice where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stt: Option<Choice<SttProvider>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub llm: Option<Choice<LlmProvider>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tts: Option<Choice<TtsProvider>>,
+    /// Who takes over in the middle of a call when the first choice fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stt_fallback: Option<Choice<SttProvider>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub llm_fallback: Option<Choice<LlmProvider>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tts_fallback: Option<Choice<TtsProvider>>,
+    /// Voice and models of the first choices that name none themselves.
     pub voice_id: Option<String>,
     pub llm_model: Option<String>,
     pub stt_model: Option<String>,
@@ -44,6 +59,12 @@ impl Default for VoiceAgentSettings {
             greeting: None,
             instructions: None,
             language: "en-IN".into(),
+            stt: None,
+            llm: None,
+            tts: None,
+            stt_fallback: None,
+            llm_fallback: None,
+            tts_fallback: None,
             voice_id: None,
             llm_model: None,
             stt_model: None,

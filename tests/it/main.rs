@@ -6,6 +6,7 @@
 mod campaigns;
 mod deploys;
 mod expendable_queue;
+mod failover;
 mod faults;
 mod machines;
 mod providers;

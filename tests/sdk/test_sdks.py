@@ -1,5 +1,6 @@
-"""The official SDKs of Deepgram, OpenAI and ElevenLabs against a sandbox at $SANDBOX_ADDR."""
+"""The official SDKs of every provider against a sandbox at $SANDBOX_ADDR."""
 
+import base64
 import json
 import os
 import threading
@@ -7,12 +8,17 @@ import time
 import unittest
 import urllib.request
 
+import anthropic
 from deepgram import DeepgramClient
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
+from deepgram.speak.v1.types import SpeakV1Text
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
 from openai import APIError, AuthenticationError, BadRequestError, NotFoundError, OpenAI, RateLimitError
+from sarvamai import SarvamAI
+from sarvamai.environment import SarvamAIEnvironment
+from sarvamai.types import RealtimeAudioInput, RealtimeEnd
 from websockets.exceptions import InvalidStatus
 
 ADDR = os.environ["SANDBOX_ADDR"]
@@ -261,6 +267,157 @@ class Synthesis(unittest.TestCase):
         with self.assertRaises(ElevenLabsError) as quota:
             speak()
         self.assertEqual(quota.exception.body["detail"]["status"], "quota_exceeded")
+
+
+class Turns(unittest.TestCase):
+    def test_flux_tells_turns_instead_of_segments(self):
+        environment = DeepgramClientEnvironment(base=HTTP, production=WS, agent=WS, agent_rest=HTTP)
+        client = DeepgramClient(api_key="key", environment=environment)
+        audio = speech(LINE, "ulaw_8000") + b"\xff" * (8 * 900)
+        messages = []
+        with client.listen.v2.connect(
+            model="flux-general-en", encoding="mulaw", sample_rate=8000, eager_eot_threshold=0.5
+        ) as socket:
+            socket.on(EventType.MESSAGE, messages.append)
+            listener = threading.Thread(target=socket.start_listening)
+            listener.start()
+            for at in range(0, len(audio), 800):
+                socket.send_media(audio[at : at + 800])
+                time.sleep(0.08)
+            socket.send_close_stream()
+            listener.join(10)
+            self.assertFalse(listener.is_alive())
+        self.assertEqual(messages[0].type, "Connected")
+        turns = [message for message in messages if message.type == "TurnInfo"]
+        self.assertEqual(turns[0].event, "StartOfTurn")
+        self.assertEqual([turn.event for turn in turns][-2:], ["EagerEndOfTurn", "EndOfTurn"])
+        self.assertEqual(plain(turns[-1].transcript), plain(LINE))
+        self.assertEqual([message.sequence_id for message in messages], list(range(len(messages))))
+
+    def test_aura_speaks_and_says_when_it_has_finished(self):
+        environment = DeepgramClientEnvironment(base=HTTP, production=WS, agent=WS, agent_rest=HTTP)
+        client = DeepgramClient(api_key="key", environment=environment)
+        audio, kinds = b"", []
+        with client.speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sample_rate=8000) as socket:
+            socket.send_text(SpeakV1Text(text="Hello, this is Asha."))
+            socket.send_flush()
+            while "Flushed" not in kinds:
+                message = socket.recv()
+                if isinstance(message, bytes):
+                    audio += message
+                else:
+                    kinds.append(message.type)
+        self.assertEqual(kinds, ["Metadata", "Flushed"])
+        self.assertTrue(0.5 < len(audio) / 8000 < 5)
+
+
+class Messages(unittest.TestCase):
+    ASK = {"model": "claude-haiku-5-5", "max_tokens": 300}
+
+    def setUp(self):
+        self.client = anthropic.Anthropic(api_key="key", base_url=HTTP, max_retries=0)
+
+    def test_a_stream_gives_text_and_usage(self):
+        system = "You are Meera, an AI assistant of Lake View Homes."
+        messages = [{"role": "user", "content": "Who is this?"}]
+        with self.client.messages.stream(**self.ASK, system=system, messages=messages) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        self.assertIn("Meera", text)
+        self.assertEqual(final.stop_reason, "end_turn")
+        self.assertGreater(final.usage.output_tokens, 3)
+
+    def test_tools_are_called_in_fragments_and_answered(self):
+        tools = [
+            {
+                "name": name,
+                "description": name,
+                "input_schema": {"type": "object", "properties": properties, "required": list(properties)},
+            }
+            for name, properties in {
+                "mark_do_not_call": {"note": {"type": ["string", "null"]}},
+                "end_call": {"reason": {"type": "string"}},
+            }.items()
+        ]
+        messages = [{"role": "user", "content": "Do not call me again."}]
+        called = []
+        for _ in range(4):
+            with self.client.messages.stream(**self.ASK, tools=tools, messages=messages) as stream:
+                message = stream.get_final_message()
+            messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in message.content]})
+            uses = [block for block in message.content if block.type == "tool_use"]
+            if not uses:
+                break
+            called += [use.name for use in uses]
+            results = [{"type": "tool_result", "tool_use_id": use.id, "content": "ok"} for use in uses]
+            messages.append({"role": "user", "content": results})
+        self.assertEqual(called[0], "mark_do_not_call")
+        self.assertIn("not call you again", message.content[0].text)
+
+    def test_errors_are_the_ones_the_sdk_knows(self):
+        ask = {**self.ASK, "messages": [{"role": "user", "content": "hi"}]}
+        with self.assertRaises(anthropic.AuthenticationError):
+            self.client.with_options(api_key="bad-key").messages.create(**ask)
+        with self.assertRaises(anthropic.NotFoundError):
+            self.client.messages.create(**{**ask, "model": "gpt-6-luna"})
+        arm("anthropic.refuse", 429)
+        with self.assertRaises(anthropic.RateLimitError):
+            self.client.messages.create(**ask)
+
+    def test_bedrock_speaks_the_same_wire_with_its_own_key(self):
+        client = anthropic.AnthropicBedrockMantle(
+            api_key="bedrock-key", aws_region="ap-south-1", base_url=f"{HTTP}/anthropic", max_retries=0
+        )
+        answer = client.messages.create(
+            model="anthropic.claude-haiku-5-5", max_tokens=300, messages=[{"role": "user", "content": "Who is this?"}]
+        )
+        self.assertEqual((answer.stop_reason, answer.content[0].type), ("end_turn", "text"))
+
+
+class Sarvam(unittest.TestCase):
+    def client(self, key="key"):
+        environment = SarvamAIEnvironment(base=HTTP, creative=f"{HTTP}/dubbing", production=WS)
+        return SarvamAI(api_subscription_key=key, environment=environment)
+
+    def speak(self, text):
+        audio = b""
+        with self.client().text_to_speech_streaming.connect(model="bulbul:v3", send_completion_event="true") as socket:
+            socket.configure(target_language_code="hi-IN", speaker="shubh", speech_sample_rate=8000, output_audio_codec="mulaw")
+            socket.convert(text)
+            socket.flush()
+            while True:
+                message = socket.recv()
+                if message.type == "event":
+                    self.assertEqual(message.data.event_type, "final")
+                    return audio
+                audio += base64.b64decode(message.data.audio)
+
+    def test_what_the_socket_says_the_other_socket_hears(self):
+        audio = self.speak(LINE) + b"\xff" * (8 * 600)
+        finals, names = [], []
+        with self.client().speech_to_text_realtime_streaming.connect(
+            language_code="en-IN", encoding="mulaw", sample_rate="8000", endpointing="vad"
+        ) as socket:
+            for at in range(0, len(audio), 800):
+                encoded = base64.b64encode(audio[at : at + 800]).decode()
+                socket.send_realtime_audio_input(RealtimeAudioInput(audio=encoded))
+            socket.send_realtime_end(RealtimeEnd())
+            while "session.end" not in names:
+                message = socket.recv()
+                names.append(message.event)
+                if message.event == "transcript.final":
+                    finals.append(message.text)
+        self.assertEqual(plain(" ".join(finals)), plain(LINE))
+        self.assertEqual(names[:2], ["session.begin", "vad.speech_start"])
+
+    def test_rest_speech_and_chat_work_too(self):
+        spoken = self.client().text_to_speech.convert(
+            text="Hello", language_code="en-IN", speaker="shubh", speech_sample_rate=8000, output_audio_codec="mulaw"
+        )
+        self.assertGreater(len(base64.b64decode(spoken.audios[0])), 1000)
+        with self.assertRaises(Exception) as refused:
+            self.client("bad-key").text_to_speech.convert(text="Hello", language_code="en-IN")
+        self.assertEqual(refused.exception.status_code, 403)
 
 
 if __name__ == "__main__":

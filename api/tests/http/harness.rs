@@ -17,6 +17,7 @@ use shared::calling_window::CallingHours;
 use shared::clock::Clock;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
+use shared::provider::ProviderKeys;
 use shared::storage::Storage;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -94,6 +95,12 @@ impl TestApi {
                 stream_url: Some("wss://media.example/twilio/media".parse().unwrap()),
             }),
             max_upload_bytes: 1024 * 1024,
+            provider_keys: ProviderKeys {
+                deepgram_api_key: Some("d".into()),
+                openai_api_key: Some("o".into()),
+                elevenlabs_api_key: Some("e".into()),
+                ..ProviderKeys::default()
+            },
             metrics: Arc::new(String::new),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -12,6 +12,7 @@ mod harness;
 mod messages;
 mod outlook;
 mod passthru;
+mod providers;
 mod surface;
 mod twilio;
 mod uploads;

@@ -1,9 +1,14 @@
 //! The language model: a conversation in, words and tool calls out, as they are generated.
 
-pub mod openai;
+mod anthropic;
+mod client;
+pub(crate) mod openai;
 mod sse;
 
 use std::sync::Arc;
+
+pub(crate) use client::cause_of;
+pub use client::{Answer, Budget, BuildError, Llm, http_client};
 
 use crate::{
     dialogue::{LlmFailure, LlmFinish, Message, ToolSpec},
@@ -13,8 +18,6 @@ use crate::{
 /// One request.
 #[derive(Debug, Clone)]
 pub struct LlmRequest {
-    /// Replaces the client's default model.
-    pub model: Option<String>,
     /// The whole conversation, system prompt first.
     pub messages: Vec<Message>,
     /// Functions the model may call.
@@ -67,3 +70,6 @@ pub fn failure(error: &ProviderError) -> LlmFailure {
         ProviderError::TimedOut { .. } => LlmFailure::TimedOut,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,268 +1,61 @@
-//! Streaming chat completions, as OpenAI and everything compatible with it speak them.
-//!
-//! One HTTP client for the process: its warm connections are what makes the first token early. Dropping the answer drops
-//! the HTTP stream, which is all that cancelling takes.
+//! Chat completions as OpenAI, Gemini's compatible endpoint and Sarvam speak them.
 
 mod chunk;
 mod request;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout_at};
-use url::Url;
 
-use super::{LlmPiece, LlmRequest, sse::EventStream};
-use crate::provider::{self, Provider, ProviderError, count_error};
-use chunk::Assembler;
+use super::{LlmRequest, client::Assemble};
+use crate::provider::Provider;
 
-/// Deadlines and retries of one request.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    /// From the request to its first content. A retry happens only inside it: once words have been spoken, a second
-    /// answer would not fit the first.
-    pub first_token: Duration,
-    /// From the request to its end.
-    pub total: Duration,
-    /// Requests made at most.
-    pub tries: u32,
-    /// Wait before the second, unless the provider names one.
-    pub backoff: Duration,
+/// Which of OpenAI's own fields somebody who speaks its wire takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// All of them.
+    OpenAi,
+    /// Those that every documented version knows, and no reasoning.
+    Gemini,
+    /// Those that every documented version knows.
+    Plain,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            first_token: Duration::from_millis(3_500),
-            total: Duration::from_secs(30),
-            tries: 2,
-            backoff: Duration::from_millis(250),
+impl Dialect {
+    pub(super) fn of(provider: Provider) -> Self {
+        match provider {
+            Provider::OpenAi => Self::OpenAi,
+            Provider::Gemini => Self::Gemini,
+            _ => Self::Plain,
         }
     }
 }
 
-/// The client of one endpoint. Cheap to clone.
 #[derive(Clone)]
-pub struct OpenAi {
-    http: reqwest::Client,
-    url: Url,
-    model: Arc<str>,
-    authorization: HeaderValue,
-    budget: Budget,
+pub(super) struct ChatCompletions {
+    pub dialect: Dialect,
 }
 
-/// The client could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The key holds characters that no HTTP header can.
-    #[error("the key is not a valid header value")]
-    Key(#[source] http::header::InvalidHeaderValue),
-    /// The HTTP client could not start.
-    #[error("the HTTP client could not be built")]
-    Http(#[source] reqwest::Error),
-}
-
-impl OpenAi {
-    /// A client for `base_url` (which ends in `/v1`). `model` is used where a request names none.
-    pub fn new(base_url: &Url, api_key: &SecretString, model: &str) -> Result<Self, BuildError> {
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", api_key.expose_secret())).map_err(BuildError::Key)?;
-        authorization.set_sensitive(true);
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(5))
-            .http2_keep_alive_while_idle(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(BuildError::Http)?;
-        let mut url = base_url.clone();
-        url.set_path(&format!("{}/chat/completions", base_url.path().trim_end_matches('/')));
-        Ok(Self { http, url, model: model.into(), authorization, budget: Budget::default() })
+impl ChatCompletions {
+    pub(super) fn body(&self, request: &LlmRequest, model: &str) -> bytes::Bytes {
+        request::body(request, model, self.dialect)
     }
 
-    /// The same client with other deadlines.
-    #[must_use]
-    pub fn with_budget(mut self, budget: Budget) -> Self {
-        self.budget = budget;
-        self
-    }
-
-    /// Opens a connection and leaves it in the pool, so that the first question does not pay for the handshake.
-    pub async fn warm_up(&self) {
-        let mut url = self.url.clone();
-        url.set_path(&self.url.path().replace("/chat/completions", "/models"));
-        let request = self.http.get(url).headers(self.headers()).timeout(Duration::from_secs(3));
-        if let Ok(response) = request.send().await {
-            // The connection returns to the pool only when the body has been read.
-            let _ = response.bytes().await;
-        }
-    }
-
-    /// Asks. Returns once the first piece is there, so that what failed before it could be retried.
-    pub async fn ask(&self, request: &LlmRequest) -> Result<Answer, ProviderError> {
-        let body = request::body(request, &self.model);
-        let began = Instant::now();
-        let first_by = began + self.budget.first_token;
-        let total_by = began + self.budget.total;
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let attempt = self.attempt(&body, total_by);
-            let outcome = match timeout_at(first_by, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_elapsed) => {
-                    Err(Failed::from(ProviderError::TimedOut { stage: "first_token", after: self.budget.first_token }))
-                }
-            };
-            let failed = match outcome {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
-            };
-            count_error(Provider::OpenAi, &failed.error);
-            let wait = match failed.error {
-                ProviderError::RateLimited { retry_after: Some(wait) } => wait,
-                _ => self.budget.backoff,
-            };
-            let again_at = Instant::now() + wait;
-            if !failed.may_retry || tried >= self.budget.tries || again_at >= first_by {
-                return Err(failed.error);
-            }
-            tokio::time::sleep_until(again_at).await;
-        }
-    }
-
-    fn headers(&self) -> HeaderMap {
-        HeaderMap::from_iter([
-            (AUTHORIZATION, self.authorization.clone()),
-            (ACCEPT, HeaderValue::from_static("text/event-stream")),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ])
-    }
-
-    async fn attempt(&self, body: &bytes::Bytes, total_by: Instant) -> Result<Answer, Failed> {
-        let response = self
-            .http
-            .post(self.url.clone())
-            .headers(self.headers())
-            .body(body.clone())
-            .send()
-            .await
-            .map_err(|error| ProviderError::Unavailable { cause: cause_of(&error).into() })?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
-        let mut answer = Answer {
-            response,
-            events: EventStream::default(),
-            assembler: Assembler::default(),
-            ready: VecDeque::new(),
-            finished: false,
-            total_by,
-            total: self.budget.total,
-        };
-        if let Some(first) = answer.pull().await? {
-            answer.ready.push_front(first);
-        }
-        Ok(answer)
+    pub(super) fn assembler(&self) -> Box<dyn Assemble> {
+        Box::new(chunk::Assembler::default())
     }
 }
 
-/// A failed try, and whether the provider allows another.
-struct Failed {
-    error: ProviderError,
-    may_retry: bool,
+pub(super) fn headers(api_key: &SecretString) -> Result<HeaderMap, InvalidHeaderValue> {
+    Ok(HeaderMap::from_iter([
+        (AUTHORIZATION, bearer(api_key)?),
+        (ACCEPT, HeaderValue::from_static("text/event-stream")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ]))
 }
 
-impl From<ProviderError> for Failed {
-    fn from(error: ProviderError) -> Self {
-        let may_retry = error.is_worth_another_try() && !matches!(error, ProviderError::TimedOut { .. });
-        Self { error, may_retry }
-    }
+/// `Bearer <key>`, which no debug output shows.
+pub(crate) fn bearer(api_key: &SecretString) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", api_key.expose_secret()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
-
-/// Reads the error body, which names the code that a status alone does not (`insufficient_quota`).
-async fn refusal(response: reqwest::Response) -> Failed {
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
-    let told = headers.get("x-should-retry").and_then(|value| value.to_str().ok()).map(|value| value == "true");
-    let code = response.bytes().await.ok().and_then(|body| provider::error_code(&body));
-    let failed = Failed::from(ProviderError::from_status(status, code.as_deref(), &headers));
-    Failed { may_retry: told.unwrap_or(failed.may_retry), ..failed }
-}
-
-fn cause_of(error: &reqwest::Error) -> &'static str {
-    if error.is_connect() {
-        "connect"
-    } else if error.is_timeout() {
-        "timeout"
-    } else {
-        "transport"
-    }
-}
-
-/// An answer as it comes. Dropping it cancels the request.
-pub struct Answer {
-    response: reqwest::Response,
-    events: EventStream,
-    assembler: Assembler,
-    ready: VecDeque<LlmPiece>,
-    finished: bool,
-    total_by: Instant,
-    total: Duration,
-}
-
-impl Answer {
-    /// The next piece; `None` after [`LlmPiece::Done`]. An error ends the answer: what came before it stands.
-    pub async fn next(&mut self) -> Result<Option<LlmPiece>, ProviderError> {
-        let outcome = match timeout_at(self.total_by, self.pull()).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(ProviderError::TimedOut { stage: "total", after: self.total }),
-        };
-        outcome.inspect_err(|error| {
-            self.finished = true;
-            count_error(Provider::OpenAi, error);
-        })
-    }
-
-    async fn pull(&mut self) -> Result<Option<LlmPiece>, ProviderError> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Ok(Some(piece));
-            }
-            if self.finished {
-                return Ok(None);
-            }
-            while let Some(data) = self.events.next_event() {
-                if data == "[DONE]" {
-                    self.finish()?;
-                    break;
-                }
-                self.assembler.chunk(&data, &mut self.ready)?;
-            }
-            if !self.ready.is_empty() || self.finished {
-                continue;
-            }
-            match self.response.chunk().await {
-                Ok(Some(bytes)) => self
-                    .events
-                    .feed(&bytes)
-                    .map_err(|_too_long| ProviderError::Cut { cause: "line_too_long".into() })?,
-                // Some compatible servers end without [DONE]: whole if it said why it stopped, cut otherwise.
-                Ok(None) => self.finish()?,
-                Err(_) => return Err(ProviderError::Cut { cause: "transport".into() }),
-            }
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), ProviderError> {
-        self.finished = true;
-        self.assembler.finish(&mut self.ready)
-    }
-}
-
-#[cfg(test)]
-mod tests;

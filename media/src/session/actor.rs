@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{briefing, reply_clock::ReplyClock};
+use super::{briefing, reply_clock::ReplyClock, thinking::Thinker};
 use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
@@ -24,11 +24,12 @@ use crate::{
     latency::Trick,
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
-    provider::ProviderError,
+    provider::{FailOver, ProviderError},
     recorder::{Entry, Recorder},
     store::Held,
     stt::{SttControl, SttEvent, SttHandle},
-    tts::{TtsEvent, TtsHandle},
+    tts::{self, TtsEvent, TtsHandle},
+    usage::Meter,
 };
 
 /// Malformed frames tolerated before the stream is closed: a codec of ours that is wrong would otherwise be a silent call.
@@ -69,8 +70,8 @@ pub(super) struct Actor {
     pub(super) pacer: mpsc::Sender<PacerCommand>,
     pub(super) recorder: Recorder,
     pub(super) asking: Option<(AskId, AbortHandle)>,
-    pub(super) llm_events: mpsc::Sender<LlmEvent>,
-    pub(super) llm_model: Option<String>,
+    pub(super) thinker: Thinker,
+    pub(super) meter: Meter,
     pub(super) cache_key: String,
     pub(super) first_epoch: Option<Epoch>,
     pub(super) tasks: JoinSet<()>,
@@ -96,6 +97,8 @@ struct Inbox {
     stt: mpsc::Receiver<SttEvent>,
     tts: mpsc::Receiver<TtsEvent>,
     llm: mpsc::Receiver<LlmEvent>,
+    /// The language model goes over in a task of its own.
+    overs: mpsc::Receiver<FailOver>,
     reports: mpsc::Receiver<Report>,
     pacer_end: mpsc::Receiver<PacerEnd>,
 }
@@ -109,7 +112,7 @@ impl Actor {
         start: StreamStart,
         began: Instant,
         briefing: Box<Briefing>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let held = Held {
             call_id: briefing.call_id,
             account_id: briefing.account_id,
@@ -119,19 +122,25 @@ impl Actor {
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
         let mut tasks = JoinSet::new();
 
+        let meter = Meter::default();
         let (stt_events, stt_inbox) = mpsc::channel(64);
-        let options = briefing::transcriber(&app.config, &briefing, &settings);
-        let (stt, transcribing) = app.stt.transcribe(&options, stt_events);
+        let options = briefing::transcriber(&briefing, &settings);
+        let (first, second) = app.providers.ears(&briefing.settings, &options)?;
+        let (stt, transcribing) = app.providers.transcriber.transcribe(first, second, meter.clone(), stt_events);
         tasks.spawn(transcribing);
 
         let (tts_events, tts_inbox) = mpsc::channel(64);
-        let voice = briefing::voice(&app.config, &briefing, &settings);
-        let (tts, speaking) = app.tts.speak(&voice, tts_events);
+        let (first, second) = app.providers.voices(&briefing.settings, &settings.language)?;
+        let (tts, speaking) = tts::fail_over::speak(first, second, meter.clone(), tts_events);
         tasks.spawn(speaking);
 
+        let (llm_events, llm_inbox) = mpsc::channel(256);
+        let (overs, overs_inbox) = mpsc::channel(4);
+        let (first, second) = app.providers.minds(&briefing.settings)?;
+        let thinker = Thinker::new(first, second, meter.clone(), llm_events, overs);
         if app.config.uses(Trick::WarmUp) {
-            let llm = app.llm.clone();
-            tasks.spawn(async move { llm.warm_up().await });
+            let warming = thinker.clone();
+            tasks.spawn(async move { warming.warm_up().await });
         }
 
         let (pacer, commands) = mpsc::channel(256);
@@ -149,15 +158,13 @@ impl Actor {
         // Outlives the call: what was said is still written when the human has hung up.
         app.tasks.spawn(recording);
 
-        let (llm_events, llm_inbox) = mpsc::channel(256);
         if let Some(comeback) = briefing.comeback {
             let gap = if comeback.handed_over { "handed_over" } else { "lost" };
             metrics::counter!("streams_resumed_total", "gap" => gap).increment(1);
         }
         tracing::info!(call_id = %held.call_id, resumed = briefing.comeback.is_some(), "stream began");
-        Self {
+        Ok(Self {
             dialogue: Dialogue::new(settings, briefing::history(&briefing)),
-            llm_model: briefing.settings.llm_model.clone(),
             cache_key: briefing
                 .campaign_id
                 .map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
@@ -172,7 +179,8 @@ impl Actor {
             pacer,
             recorder,
             asking: None,
-            llm_events,
+            thinker,
+            meter,
             first_epoch: None,
             tasks,
             ended: None,
@@ -187,8 +195,15 @@ impl Actor {
             last_media_at: began,
             taken_over,
             closing: false,
-            inbox: Inbox { stt: stt_inbox, tts: tts_inbox, llm: llm_inbox, reports: report_inbox, pacer_end },
-        }
+            inbox: Inbox {
+                stt: stt_inbox,
+                tts: tts_inbox,
+                llm: llm_inbox,
+                overs: overs_inbox,
+                reports: report_inbox,
+                pacer_end,
+            },
+        })
     }
 
     pub(super) async fn run(mut self, mut carrier: SplitStream<WebSocket>) {
@@ -213,6 +228,7 @@ impl Actor {
                 frame = carrier.next() => self.heard(frame),
                 Some(event) = self.inbox.tts.recv() => self.voiced(event),
                 Some(event) = self.inbox.llm.recv() => self.thought(event),
+                Some(over) = self.inbox.overs.recv() => self.went_over(&over),
                 Some(event) = self.inbox.stt.recv() => self.transcribed(event),
                 () = sleep_until(deadline.unwrap_or(hard_end)), if deadline.is_some() => self.give(Input::Deadline),
                 Some(end) = self.inbox.pacer_end.recv() => {
@@ -257,6 +273,7 @@ impl Actor {
             stage: snapshot.stage,
             turns: snapshot.human_turns + snapshot.agent_turns,
         });
+        self.note_usage();
         let (reason_name, at, stored) = (reason_name(reason), self.app.store.now(), CancellationToken::new());
         self.recorder.put(Entry::End { reason: reason_name.to_owned(), at, stored: stored.clone() });
         metrics::counter!("calls_ended_total", "reason" => reason_name).increment(1);
@@ -273,8 +290,8 @@ impl Actor {
         let breaks = goes_on(reason) && !is_stored;
         // Full: then it is closed by the drop of its queue below.
         let _ = self.pacer.try_send(if breaks { PacerCommand::Break } else { PacerCommand::Close });
-        let Self { mut tasks, stt, tts, pacer, inbox, llm_events, .. } = self;
-        drop((stt, tts, pacer, inbox, llm_events));
+        let Self { mut tasks, stt, tts, pacer, inbox, thinker, .. } = self;
+        drop((stt, tts, pacer, inbox, thinker));
         if breaks {
             return tasks.shutdown().await;
         }
@@ -410,8 +427,8 @@ impl Actor {
 
     fn transcribed(&mut self, event: SttEvent) {
         match event {
-            SttEvent::Connected { after } => {
-                metrics::histogram!("provider_connect_seconds", "provider" => "deepgram").record(after);
+            SttEvent::Connected { provider, after } => {
+                metrics::histogram!("provider_connect_seconds", "provider" => provider.as_str()).record(after);
                 if std::mem::take(&mut self.stt_down) {
                     self.give(Input::SttRecovered);
                 }
@@ -432,6 +449,10 @@ impl Actor {
                 self.give(Input::SttFinal { text: transcript.text, speech_final: transcript.speech_final });
             }
             SttEvent::UtteranceEnd { .. } => self.give(Input::SttUtteranceEnd),
+            SttEvent::EagerEndOfTurn => self.give(Input::SttEagerEndOfTurn),
+            SttEvent::TurnResumed => self.give(Input::SttTurnResumed),
+            SttEvent::EndOfTurn => self.give(Input::SttEndOfTurn),
+            SttEvent::FailedOver(over) => self.went_over(&over),
         }
     }
 
@@ -456,9 +477,10 @@ impl Actor {
 
     fn voiced(&mut self, event: TtsEvent) {
         match event {
-            TtsEvent::Connected { after } => {
-                metrics::histogram!("provider_connect_seconds", "provider" => "elevenlabs").record(after);
+            TtsEvent::Connected { provider, after } => {
+                metrics::histogram!("provider_connect_seconds", "provider" => provider.as_str()).record(after);
             }
+            TtsEvent::FailedOver(over) => self.went_over(&over),
             TtsEvent::Audio { epoch, clause, audio, alignment, first } => {
                 if let Some(first) = first {
                     self.clock.sounded(epoch, self.at(first.asked_at), self.at(first.received_at));
@@ -472,6 +494,23 @@ impl Actor {
                 self.give(Input::TtsDone { epoch });
             }
             TtsEvent::Failed { epoch, clause, error } => self.speech_failed(epoch, clause, &error),
+        }
+    }
+
+    /// A second choice took over: the human need not have noticed, operators must.
+    fn went_over(&mut self, over: &FailOver) {
+        let (part, from, to) = (over.part.as_str(), over.from.as_str(), over.to.as_str());
+        metrics::counter!("provider_failovers_total", "part" => part, "from" => from, "to" => to, "kind" => over.error.kind())
+            .increment(1);
+        tracing::warn!(call_id = %self.held.call_id, part, from, to, error = %over.error, "the second choice goes on");
+        self.recorder.put(Entry::FailedOver { over: over.clone(), at: self.app.store.now() });
+    }
+
+    /// Hands what the call used so far to the ledger.
+    pub(super) fn note_usage(&self) {
+        let used = self.meter.used();
+        if !used.is_empty() {
+            self.recorder.put(Entry::Usage(used));
         }
     }
 

@@ -16,8 +16,7 @@ use crate::{
     dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker},
     latency::Trick,
     playbook::Playbook,
-    stt::deepgram,
-    tts::elevenlabs::Voice,
+    stt,
 };
 
 /// Where people live on the first carrier, if nothing says otherwise.
@@ -127,50 +126,16 @@ pub(super) fn history(briefing: &Briefing) -> Option<History> {
 }
 
 /// What the transcriber is told.
-pub(super) fn transcriber(config: &Config, briefing: &Briefing, settings: &DialogueSettings) -> deepgram::Options {
+pub(super) fn transcriber(briefing: &Briefing, settings: &DialogueSettings) -> stt::Options {
     let mut keyterms = briefing.settings.keyterms.clone();
     keyterms.extend(settings.playbook.key_terms.iter().cloned());
     keyterms.truncate(MAX_KEYTERMS);
-    deepgram::Options {
-        model: briefing.settings.stt_model.clone().unwrap_or_else(|| config.deepgram_model.clone()),
-        language: stt_language(&settings.language),
-        keyterms,
-        ..deepgram::Options::default()
-    }
-}
-
-/// English keeps its region; mixed speech (`hi-en`, "Hinglish") needs the code-switching model; otherwise the bare language.
-fn stt_language(tag: &str) -> String {
-    let (base, rest) = tag.split_once(['-', '_']).unwrap_or((tag, ""));
-    match (base, rest) {
-        ("en", _) => tag.replace('_', "-"),
-        (_, "en" | "EN") => "multi".to_owned(),
-        _ => base.to_owned(),
-    }
-}
-
-/// How the agent sounds.
-pub(super) fn voice(config: &Config, briefing: &Briefing, settings: &DialogueSettings) -> Voice {
-    let (base, rest) = settings.language.split_once(['-', '_']).unwrap_or((&settings.language, ""));
-    let is_mixed = rest.eq_ignore_ascii_case("en") && base != "en";
-    Voice {
-        voice_id: briefing.settings.voice_id.clone().unwrap_or_else(|| config.elevenlabs_voice_id.clone()),
-        model: config.elevenlabs_model.clone(),
-        language: (!is_mixed).then(|| base.to_owned()),
-    }
+    stt::Options { language: settings.language.clone(), keyterms }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn languages_are_named_as_the_transcriber_knows_them() {
-        for (tag, expected) in [("en-IN", "en-IN"), ("en", "en"), ("hi-IN", "hi"), ("hi-en", "multi"), ("ta-IN", "ta")]
-        {
-            assert_eq!(stt_language(tag), expected, "{tag}");
-        }
-    }
 
     #[test]
     fn a_language_column_with_something_else_in_it_is_ignored() {

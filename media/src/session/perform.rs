@@ -1,11 +1,9 @@
 //! Carrying out what the dialogue wants. Nothing in here waits.
 
-use tokio::time::Instant;
-
-use super::actor::{Actor, LlmEvent};
+use super::actor::Actor;
 use crate::{
-    dialogue::{AskId, CallTime, Epoch, Input, LlmFailure, LlmFinish, Output, Speaker, ToolOutcome, TurnRecord},
-    llm::{self, LlmPiece, LlmRequest},
+    dialogue::{AskId, CallTime, Epoch, Input, Output, Speaker, ToolOutcome, TurnRecord},
+    llm::LlmRequest,
     pacer::PacerCommand,
     provider::ProviderError,
     recorder::Entry,
@@ -20,8 +18,7 @@ impl Actor {
                 metrics::counter!("llm_requests_total", "speculative" => if speculative { "true" } else { "false" })
                     .increment(1);
                 self.clock.asked(epoch, ask);
-                let request =
-                    LlmRequest { model: self.llm_model.clone(), messages, tools, cache_key: self.cache_key.clone() };
+                let request = LlmRequest { messages, tools, cache_key: self.cache_key.clone() };
                 self.ask(ask, request);
             }
             Output::CancelLlm { ask } => {
@@ -61,34 +58,7 @@ impl Actor {
     }
 
     fn ask(&mut self, ask: AskId, request: LlmRequest) {
-        let llm = self.app.llm.clone();
-        let events = self.llm_events.clone();
-        let asking = self.tasks.spawn(async move {
-            let asked_at = Instant::now();
-            let event = |what| LlmEvent { ask, asked_at, arrived_at: Instant::now(), what };
-            let mut answer = match llm.ask(&request).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    // A closed queue: the call is over.
-                    let _ = events.send(event(Err(llm::failure(&error)))).await;
-                    return;
-                }
-            };
-            let mut empty = true;
-            loop {
-                let what = match answer.next().await {
-                    Ok(Some(LlmPiece::Done { finish: LlmFinish::Stop, .. })) if empty => Err(LlmFailure::Empty),
-                    Ok(Some(piece)) => Ok(piece),
-                    Ok(None) => return,
-                    Err(error) => Err(llm::failure(&error)),
-                };
-                empty = false;
-                let over = what.is_err();
-                if events.send(event(what)).await.is_err() || over {
-                    return;
-                }
-            }
-        });
+        let asking = self.tasks.spawn(self.thinker.clone().answer(ask, request));
         if let Some((_, superseded)) = self.asking.replace((ask, asking)) {
             superseded.abort();
         }
@@ -124,5 +94,6 @@ impl Actor {
             Speaker::Human => serde_json::json!({}),
         };
         self.recorder.put(Entry::Turn(store::turn(turn, stages)));
+        self.note_usage();
     }
 }

@@ -1,15 +1,38 @@
 //! Speech to text: a live stream of the human's audio in, transcripts out.
 
 mod audio_queue;
+mod connection;
 pub mod deepgram;
+pub mod flux;
+pub mod openai;
+mod run;
+pub mod sarvam;
+mod track;
+pub mod wire;
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 pub use audio_queue::{AudioSink, AudioSource, audio_queue};
+pub use run::{Timing, Transcriber};
 
-use crate::provider::ProviderError;
+use crate::provider::{FailOver, Provider, ProviderError};
+
+/// What one call wants from its transcriber, whoever that is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// BCP 47 (`en-IN`, `ta`); `hi-en` for speech that mixes Hindi and English.
+    pub language: String,
+    /// Words worth listening for: names, products, places.
+    pub keyterms: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { language: "en".into(), keyterms: Vec::new() }
+    }
+}
 
 /// What the transcriber tells the call. Times are positions in the call's inbound audio, whatever connection they
 /// came over: after a reconnect the provider counts from zero again, and the client adds the offset.
@@ -17,6 +40,8 @@ use crate::provider::ProviderError;
 pub enum SttEvent {
     /// A connection is up; `after` is how long it took.
     Connected {
+        /// With whom.
+        provider: Provider,
         /// From the attempt to the end of the handshake.
         after: Duration,
     },
@@ -39,12 +64,20 @@ pub enum SttEvent {
         /// End of the last word.
         last_word_end: Duration,
     },
+    /// A turn model believes that the turn is about over; its text came as an interim.
+    EagerEndOfTurn,
+    /// The turn model takes that back.
+    TurnResumed,
+    /// The turn model's verdict; the text came as a final.
+    EndOfTurn,
+    /// Another provider transcribes from now on, beginning with what the first one left open.
+    FailedOver(FailOver),
     /// The connection broke; audio is kept and will be replayed.
     Reconnecting {
         /// Attempt about to be made, from 1.
         attempt: u32,
     },
-    /// No transcript will come any more in this call from this provider.
+    /// No transcript will come any more in this call.
     Lost(ProviderError),
 }
 
@@ -81,3 +114,6 @@ pub struct SttHandle {
     /// Requests. A full queue means that one is already on its way.
     pub control: mpsc::Sender<SttControl>,
 }
+
+#[cfg(test)]
+mod tests;

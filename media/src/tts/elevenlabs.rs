@@ -15,13 +15,14 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::{TtsEvent, TtsHandle, cache::PhraseCache};
-use crate::provider::Connect;
+use crate::{
+    provider::{Connect, Provider},
+    usage::Meter,
+};
+use shared::ledger::Unit;
 
 /// Contexts open at once. The provider allows five and answers a sixth with 1008.
 pub const MAX_OPEN_CONTEXTS: usize = 4;
-
-/// Sound that may lie between the provider and the carrier, in milliseconds.
-const MAX_AHEAD_MS: usize = 3_000;
 
 /// Commands waiting for the task: more than any reply has clauses.
 const COMMANDS: usize = 64;
@@ -59,6 +60,18 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// While somebody stands by to take over: the human must not hear the change.
+    fn impatient(&self) -> Self {
+        Self {
+            connect: self.connect.min(Duration::from_millis(800)),
+            backoff: self.backoff.iter().take(1).copied().collect(),
+            stall: self.stall.min(Duration::from_millis(1_500)),
+            ..self.clone()
+        }
+    }
+}
+
 /// What a process needs to use the provider. Cheap to clone.
 #[derive(Clone)]
 pub struct ElevenLabs {
@@ -71,7 +84,7 @@ pub struct ElevenLabs {
 
 /// How one call sounds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Voice {
+pub struct Sound {
     /// The provider's id of the voice.
     pub voice_id: String,
     /// `eleven_flash_v2_5`, …
@@ -80,7 +93,7 @@ pub struct Voice {
     pub language: Option<String>,
 }
 
-impl Voice {
+impl Sound {
     /// Everything that decides the sound of a text.
     fn fingerprint(&self) -> Arc<str> {
         format!("{}/{}/{}", self.voice_id, self.model, self.language.as_deref().unwrap_or("-")).into()
@@ -100,21 +113,30 @@ impl ElevenLabs {
         self
     }
 
+    /// The same client, hurried because somebody stands by.
+    #[must_use]
+    pub fn hurried(&self) -> Self {
+        self.clone().with_timing(self.timing.impatient())
+    }
+
     /// A voice for one call: the call's handle, and the task to spawn, which connects at once and ends when the handle
     /// is dropped.
     pub fn speak(
         &self,
-        voice: &Voice,
+        voice: &Sound,
+        meter: &Meter,
         events: mpsc::Sender<TtsEvent>,
     ) -> (TtsHandle, impl Future<Output = ()> + Send + 'static) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let run = run::Run::new(self.clone(), stream_url(&self.base_url, voice), voice.fingerprint(), inbox, events);
+        let characters = meter.counter(Provider::ElevenLabs, &voice.model, Unit::TtsCharacter);
+        let url = stream_url(&self.base_url, voice);
+        let run = run::Run::new(self.clone(), url, voice.fingerprint(), characters, inbox, events);
         (TtsHandle { commands }, run.run())
     }
 }
 
 /// The multi-context endpoint. `auto_mode` starts on every whole clause instead of waiting for 120 characters.
-fn stream_url(base: &Url, voice: &Voice) -> Url {
+fn stream_url(base: &Url, voice: &Sound) -> Url {
     let mut url = base.clone();
     let scheme = match base.scheme() {
         "https" | "wss" => "wss",

@@ -1,7 +1,15 @@
 //! Text to speech: clauses in, audio out, one reply (epoch) after the other.
 
+pub mod aura;
+pub mod by_clause;
 pub mod cache;
 pub mod elevenlabs;
+pub mod fail_over;
+pub mod openai;
+mod progress;
+pub mod sarvam;
+pub mod synth;
+mod voice;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +19,17 @@ use tokio::{
 };
 
 use crate::{
+    carrier::SAMPLES_PER_MS,
     dialogue::{CharAt, Epoch},
-    provider::ProviderError,
+    provider::{FailOver, Provider, ProviderError},
 };
+
+pub use voice::{ClauseWire, Voice};
+
+/// Sound that may lie between a provider and the carrier, in milliseconds.
+const MAX_AHEAD_MS: usize = 3_000;
+/// No single chunk takes more of what may be ahead than half of it, or it would wait for silence.
+const MAX_PERMITS_PER_CHUNK: usize = MAX_AHEAD_MS / 2;
 
 /// What the call asks of its voice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +62,8 @@ pub enum TtsCommand {
 pub enum TtsEvent {
     /// A connection is up; `after` is how long it took.
     Connected {
+        /// With whom.
+        provider: Provider,
         /// From the attempt to the end of the handshake.
         after: Duration,
     },
@@ -67,6 +85,8 @@ pub enum TtsEvent {
         /// The reply.
         epoch: Epoch,
     },
+    /// Another voice speaks from now on, beginning with what the first one left unsaid.
+    FailedOver(FailOver),
     /// This clause, and what comes after it in the reply, will not be spoken.
     Failed {
         /// The reply.
@@ -105,3 +125,26 @@ pub struct TtsHandle {
     /// Never full in practice: a reply is a few dozen clauses. When it is, the speech has failed.
     pub commands: mpsc::Sender<TtsCommand>,
 }
+
+impl TtsEvent {
+    /// The reply it is about, if it is about one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Audio { epoch, .. } | Self::Done { epoch } | Self::Failed { epoch, .. } => Some(*epoch),
+            Self::Connected { .. } | Self::FailedOver(_) => None,
+        }
+    }
+}
+
+/// How much of what may be ahead of the playout an event still has to take.
+fn permits_of(event: &TtsEvent) -> u32 {
+    match event {
+        TtsEvent::Audio { audio, .. } if audio.permit.is_none() => {
+            (audio.samples.len() / SAMPLES_PER_MS).min(MAX_PERMITS_PER_CHUNK) as u32
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ fn status(value: &Value) -> StatusCode {
 }
 
 /// `Authorization: Token <key>`, `Bearer <jwt>`, or the two WebSocket protocols a browser sends.
-fn is_authorized(headers: &HeaderMap) -> bool {
+pub(super) fn is_authorized(headers: &HeaderMap) -> bool {
     let in_header = text(headers, header::AUTHORIZATION.as_str());
     let key = match in_header.split_once(' ') {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") => key,

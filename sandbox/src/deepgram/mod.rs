@@ -1,7 +1,7 @@
-//! Deepgram's live transcription, `GET /v1/listen`, on loopback.
+//! Deepgram on loopback: live transcription (`GET /v1/listen`), [`flux`] (`GET /v2/listen`) and Aura's [`speak`] (`GET /v1/speak`).
 //!
 //! It knows a line only because a [`SpeechBank`](crate::speech::SpeechBank) said it, and tells it only
-//! in step with the audio that it really received. Start reading at [`recogniser`].
+//! in step with the audio that it really received. Start reading at [`recogniser`](crate::speech::recogniser).
 //!
 //! Faults, keyed by the raw query string:
 //!
@@ -17,10 +17,11 @@
 //! | `deepgram.unknown_message` | a message of an unknown type is sent when an utterance begins | – |
 //! | `deepgram.nonsense` | text that is not JSON is sent when an utterance begins | – |
 
+mod flux;
 mod handshake;
 mod query;
-mod recogniser;
 mod session;
+mod speak;
 mod wire;
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use axum::{Extension, Router, routing::get};
 use clap::Args;
 
 use crate::{environment, world::World};
+
+pub(crate) use wire::uuid;
 
 /// How the simulated Deepgram behaves. Times in ms.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +63,11 @@ pub fn router() -> Router<Arc<World>> {
 
 /// The service with these settings.
 pub fn router_with(settings: Settings) -> Router<Arc<World>> {
-    Router::new().route("/v1/listen", get(handshake::listen)).layer(Extension(Arc::new(settings)))
+    Router::new()
+        .route("/v1/listen", get(handshake::listen))
+        .route("/v2/listen", get(flux::listen))
+        .route("/v1/speak", get(speak::speak))
+        .layer(Extension(Arc::new(settings)))
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Settings,
     query::{Encoding, Query},
-    recogniser::{Recogniser, Verdict},
     wire::{self, Writer},
 };
 use crate::{
-    speech::{resample, ulaw},
+    speech::{
+        recogniser::{Manner, Recogniser, Verdict},
+        resample, ulaw,
+    },
     world::World,
 };
 
@@ -67,7 +69,14 @@ impl Session {
         fault_key: String,
         request_id: String,
     ) -> Self {
-        let recogniser = Recogniser::new(world.speech.ear(), &query, settings.interim_every_ms);
+        let recogniser = Recogniser::new(
+            world.speech.ear(),
+            Manner {
+                interim_every_ms: query.interim_results.then_some(settings.interim_every_ms),
+                endpointing_ms: query.endpointing_ms,
+                utterance_end_ms: query.utterance_end_ms,
+            },
+        );
         Self {
             writer: Writer::new(request_id, &query),
             recogniser,

@@ -9,14 +9,14 @@ use chrono::{SecondsFormat, Utc};
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::{
-    query::Query,
+use super::query::Query;
+use crate::speech::{
+    HeardWord,
     recogniser::{Segment, Verdict},
 };
-use crate::speech::HeardWord;
 
 /// A random version 4 UUID.
-pub(super) fn uuid() -> String {
+pub(crate) fn uuid() -> String {
     let bits: u128 = rand::rng().random();
     let bits = (bits & !(0xf << 76) & !(0b11 << 62)) | (4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");

@@ -121,7 +121,7 @@ impl Answer {
 }
 
 /// A text in pieces like a model's tokens: a word with the space before it, long words in parts.
-pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     const LONGEST: usize = 6;
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,5 +1,5 @@
 //! OpenAI's chat completions and model list, `/v1/chat/completions` and `/v1/models`, on loopback. The
-//! model behind them is [`crate::brain`].
+//! model behind them is [`crate::brain`]. Sarvam's chat has the same path; Gemini's endpoint that speaks this wire has its own.
 //!
 //! Faults, keyed by `"{model} {prompt_cache_key} {user}"` of the request:
 //!
@@ -16,11 +16,13 @@
 //! | `openai.bad_json` | structured output that violates its schema | – |
 //! | `openai.utf8_split` | typographic quotes, sent in pieces of 1 to 7 bytes | – |
 
-mod answer;
+pub(crate) mod answer;
 mod completions;
 mod error;
 mod models;
+mod realtime;
 mod request;
+mod speech;
 mod stream;
 
 use std::sync::Arc;
@@ -64,6 +66,9 @@ pub fn router() -> Router<Arc<World>> {
 pub fn router_with(settings: Settings) -> Router<Arc<World>> {
     Router::new()
         .route("/v1/chat/completions", post(completions::create))
+        .route("/v1beta/openai/chat/completions", post(completions::create))
+        .route("/v1/audio/speech", post(speech::speak))
+        .route("/v1/realtime", get(realtime::connect))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::retrieve))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -36,6 +36,9 @@ const MODELS: &[Model] = &[
     model("gpt-4o-mini", Some((2027, 1, 14)), false),
     model("gpt-4.1", Some((2027, 1, 14)), false),
     model("gpt-4.1-mini", Some((2027, 1, 14)), false),
+    // Others that speak the same wire. They take an effort, and `max_tokens` as well.
+    model("gemini-3.8-flash", None, false),
+    model("sarvam-105b", None, false),
 ];
 
 impl Model {

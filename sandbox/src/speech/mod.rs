@@ -11,6 +11,7 @@ mod bank;
 mod ear;
 mod flite;
 mod index;
+pub(crate) mod recogniser;
 pub mod resample;
 mod tones;
 pub mod ulaw;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     dialogue::LlmFinish,
-    llm::{LlmPiece, Usage},
+    llm::{LlmPiece, Usage, client::Assemble},
     provider::ProviderError,
 };
 
@@ -98,9 +98,22 @@ pub(super) struct Assembler {
     usage: Option<Usage>,
 }
 
+impl Assemble for Assembler {
+    fn event(&mut self, data: &str, out: &mut VecDeque<LlmPiece>) -> Result<bool, ProviderError> {
+        if data == "[DONE]" {
+            return Ok(true);
+        }
+        self.chunk(data, out)?;
+        Ok(false)
+    }
+
+    fn finish(&mut self, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
+        self.end(out)
+    }
+}
+
 impl Assembler {
-    /// Takes the `data` of one event.
-    pub(super) fn chunk(&mut self, data: &str, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
+    fn chunk(&mut self, data: &str, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
         let chunk: Chunk<'_> =
             serde_json::from_str(data).map_err(|_malformed| ProviderError::Cut { cause: "malformed".into() })?;
         if chunk.error.is_some_and(|error| error.get() != "null") {
@@ -168,8 +181,8 @@ impl Assembler {
         if call.arguments.len() > MAX_ARGUMENT_BYTES { Err(broken()) } else { Ok(()) }
     }
 
-    /// The stream has ended: gives the tool calls, then the end. An end without a reason is a cut.
-    pub(super) fn finish(&mut self, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
+    /// Gives the tool calls, then the end.
+    fn end(&mut self, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
         let Some(finish) = self.finish else { return Err(ProviderError::Cut { cause: "no_finish".into() }) };
         let calls = std::mem::take(&mut self.calls).into_iter().filter(|call| !call.name.is_empty());
         let mut called = false;
@@ -199,7 +212,7 @@ mod tests {
         for chunk in chunks {
             assembler.chunk(chunk, &mut out)?;
         }
-        assembler.finish(&mut out)?;
+        assembler.end(&mut out)?;
         Ok(out.into())
     }
 

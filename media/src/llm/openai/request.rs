@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::Dialect;
 use crate::{
     dialogue::{Message, ToolSpec},
     llm::LlmRequest,
@@ -12,29 +13,40 @@ use crate::{
 const MAX_COMPLETION_TOKENS: u32 = 400;
 
 /// The request's body. Built once and shared by its tries.
-pub(super) fn body(request: &LlmRequest, default_model: &str) -> Bytes {
+pub(super) fn body(request: &LlmRequest, model: &str, dialect: Dialect) -> Bytes {
     let mut body = json!({
-        "model": request.model.as_deref().unwrap_or(default_model),
+        "model": model,
         "stream": true,
-        "stream_options": {"include_usage": true, "include_obfuscation": false},
-        // Models that reason by default would think for seconds; some take tools only without it.
-        "reasoning_effort": "none",
-        "max_completion_tokens": MAX_COMPLETION_TOKENS,
-        "prompt_cache_key": request.cache_key,
+        "stream_options": {"include_usage": true},
         "messages": messages(&request.messages),
     });
+    if dialect != Dialect::Plain {
+        // Models that reason by default would think for seconds; some take tools only without it.
+        body["reasoning_effort"] = "none".into();
+    }
+    if dialect == Dialect::OpenAi {
+        body["stream_options"]["include_obfuscation"] = false.into();
+        body["max_completion_tokens"] = MAX_COMPLETION_TOKENS.into();
+        body["prompt_cache_key"] = request.cache_key.as_str().into();
+    } else {
+        body["max_tokens"] = MAX_COMPLETION_TOKENS.into();
+    }
     if !request.tools.is_empty() {
-        body["tools"] = request.tools.iter().map(tool).collect();
+        body["tools"] = request.tools.iter().map(|spec| tool(spec, dialect)).collect();
         body["tool_choice"] = "auto".into();
-        body["parallel_tool_calls"] = false.into();
+        if dialect == Dialect::OpenAi {
+            body["parallel_tool_calls"] = false.into();
+        }
     }
     body.to_string().into()
 }
 
-fn tool(spec: &ToolSpec) -> Value {
-    json!({"type": "function", "function": {
-        "name": spec.name, "description": spec.description, "parameters": spec.parameters, "strict": true,
-    }})
+fn tool(spec: &ToolSpec, dialect: Dialect) -> Value {
+    let mut function = json!({"name": spec.name, "description": spec.description, "parameters": spec.parameters});
+    if dialect == Dialect::OpenAi {
+        function["strict"] = true.into();
+    }
+    json!({"type": "function", "function": function})
 }
 
 fn messages(messages: &[Message]) -> Vec<Value> {
@@ -73,7 +85,6 @@ mod tests {
     #[test]
     fn the_body_holds_what_the_wire_asks_for() {
         let request = LlmRequest {
-            model: None,
             messages: vec![
                 Message::System { text: "s".into() },
                 Message::User { text: "u".into() },
@@ -96,7 +107,7 @@ mod tests {
             .into(),
             cache_key: "agent-42".into(),
         };
-        let body: Value = serde_json::from_slice(&body(&request, "gpt-6-luna")).unwrap();
+        let body: Value = serde_json::from_slice(&body(&request, "gpt-6-luna", Dialect::OpenAi)).unwrap();
         assert_eq!(
             body,
             json!({
@@ -120,11 +131,25 @@ mod tests {
 
     #[test]
     fn without_tools_no_tool_field_is_sent() {
-        let request = LlmRequest { model: Some("m".into()), messages: vec![], tools: [].into(), cache_key: "k".into() };
-        let body: Value = serde_json::from_slice(&body(&request, "d")).unwrap();
+        let request = LlmRequest { messages: vec![], tools: [].into(), cache_key: "k".into() };
+        let body: Value = serde_json::from_slice(&body(&request, "m", Dialect::OpenAi)).unwrap();
         assert_eq!(body["model"], "m");
         for field in ["tools", "tool_choice", "parallel_tool_calls"] {
             assert!(body.get(field).is_none(), "{field}");
         }
+    }
+
+    #[test]
+    fn others_are_sent_no_field_that_only_openai_knows() {
+        let tools =
+            [ToolSpec { name: "end_call".into(), description: "d".into(), parameters: json!({"type": "object"}) }];
+        let request = LlmRequest { messages: vec![], tools: tools.into(), cache_key: "k".into() };
+        let gemini: Value = serde_json::from_slice(&body(&request, "gemini-3.8-flash", Dialect::Gemini)).unwrap();
+        let expected = json!({"model": "gemini-3.8-flash", "stream": true, "stream_options": {"include_usage": true},
+            "messages": [], "reasoning_effort": "none", "max_tokens": 400, "tool_choice": "auto",
+            "tools": [{"type": "function", "function": {"name": "end_call", "description": "d", "parameters": {"type": "object"}}}]});
+        assert_eq!(gemini, expected);
+        let plain: Value = serde_json::from_slice(&body(&request, "sarvam-105b", Dialect::Plain)).unwrap();
+        assert!(plain.get("reasoning_effort").is_none(), "{plain}");
     }
 }

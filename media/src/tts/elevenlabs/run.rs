@@ -12,18 +12,15 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message as Frame;
 use url::Url;
 
-use super::{ElevenLabs, MAX_AHEAD_MS, MAX_OPEN_CONTEXTS, context::Context};
+use super::{ElevenLabs, MAX_OPEN_CONTEXTS, context::Context};
 use crate::{
-    carrier::SAMPLES_PER_MS,
     dialogue::Epoch,
     provider::{Provider, ProviderError, ProviderSocket, count_error},
-    tts::{FirstSound, SpeechAudio, TtsCommand, TtsEvent, cache::PhraseKey},
+    tts::{FirstSound, MAX_AHEAD_MS, SpeechAudio, TtsCommand, TtsEvent, cache::PhraseKey, permits_of},
+    usage::Counter,
 };
 
 mod hearing;
-
-/// No single chunk takes more of what may be ahead than half of it, or it would wait for silence.
-const MAX_PERMITS_PER_CHUNK: usize = MAX_AHEAD_MS / 2;
 
 const API_KEY: HeaderName = HeaderName::from_static("xi-api-key");
 
@@ -33,6 +30,7 @@ pub(super) struct Run {
     client: ElevenLabs,
     url: Url,
     voice: Arc<str>,
+    characters: Counter,
     commands: mpsc::Receiver<TtsCommand>,
     events: mpsc::Sender<TtsEvent>,
     contexts: Vec<Context>,
@@ -59,6 +57,7 @@ impl Run {
         client: ElevenLabs,
         url: Url,
         voice: Arc<str>,
+        characters: Counter,
         commands: mpsc::Receiver<TtsCommand>,
         events: mpsc::Sender<TtsEvent>,
     ) -> Self {
@@ -67,6 +66,7 @@ impl Run {
             client,
             url,
             voice,
+            characters,
             commands,
             events,
             contexts: Vec::new(),
@@ -139,8 +139,7 @@ impl Run {
                 None => self.emit(TtsEvent::Done { epoch }).await,
             },
             TtsCommand::Cancel { epoch } => {
-                let of_epoch = |event: &TtsEvent| matches!(event, TtsEvent::Audio { epoch: e, .. } | TtsEvent::Done { epoch: e } | TtsEvent::Failed { epoch: e, .. } if *e == epoch);
-                self.held.retain(|event| !of_epoch(event));
+                self.held.retain(|event| event.epoch() != Some(epoch));
                 self.cancel(epoch);
                 self.send_due().await
             }
@@ -247,7 +246,7 @@ impl Run {
                 for context in &mut self.contexts {
                     context.active_at = self.last_sent_at;
                 }
-                self.emit(TtsEvent::Connected { after: began.elapsed() }).await?;
+                self.emit(TtsEvent::Connected { provider: Provider::ElevenLabs, after: began.elapsed() }).await?;
                 self.send_due().await
             }
             Err(error) => self.connection_failed(error).await,
@@ -358,8 +357,11 @@ impl Run {
                 if clause.number == 0 {
                     context.asked_at = Some(now);
                 }
-                metrics::counter!("tts_characters_total").increment(clause.text.len() as u64);
-                due.push(json!({"text": clause.unspoken(), "context_id": id, "flush": true}).to_string());
+                let text = clause.unspoken();
+                let count = text.trim_end().chars().count() as u64;
+                self.characters.add(count);
+                metrics::counter!("tts_characters_total").increment(count);
+                due.push(json!({"text": text, "context_id": id, "flush": true}).to_string());
             }
             if context.finished && !context.closing {
                 context.closing = true;
@@ -469,14 +471,5 @@ impl Run {
         self.contexts[at].active_at = Instant::now();
         let error = ProviderError::TimedOut { stage: "audio", after: self.client.timing.stall };
         Box::pin(self.fail_context(at, error)).await
-    }
-}
-
-fn permits_of(event: &TtsEvent) -> u32 {
-    match event {
-        TtsEvent::Audio { audio, .. } if audio.permit.is_none() => {
-            (audio.samples.len() / SAMPLES_PER_MS).min(MAX_PERMITS_PER_CHUNK) as u32
-        }
-        _ => 0,
     }
 }

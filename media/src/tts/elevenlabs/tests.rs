@@ -150,8 +150,8 @@ struct Call {
 
 fn call(client: &ElevenLabs) -> Call {
     let (outbox, events) = mpsc::channel(64);
-    let voice = Voice { voice_id: "v1".into(), model: "eleven_flash_v2_5".into(), language: Some("en".into()) };
-    let (handle, run) = client.speak(&voice, outbox);
+    let voice = Sound { voice_id: "v1".into(), model: "eleven_flash_v2_5".into(), language: Some("en".into()) };
+    let (handle, run) = client.speak(&voice, &Meter::default(), outbox);
     tokio::spawn(run);
     Call { handle, events }
 }

@@ -1,12 +1,12 @@
-//! The client against a small server that speaks the wire: what is sent is checked as bytes and JSON.
+//! The transcriber against small servers that speak Deepgram's wire: what is sent is checked as bytes and JSON.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -17,7 +17,11 @@ use tokio_tungstenite::{
     },
 };
 
-use super::*;
+use super::{deepgram::Nova, wire::Wire, *};
+use crate::{
+    provider::{Connect, Part},
+    usage::Meter,
+};
 
 type Peer = WebSocketStream<TcpStream>;
 
@@ -59,9 +63,13 @@ impl Server {
         accept_hdr_async(stream, refuse).await.unwrap_err();
     }
 
-    fn client(&self, timing: Timing) -> Deepgram {
+    fn wire(&self) -> Box<dyn Wire> {
         let url = format!("ws://{}", self.addr).parse().unwrap();
-        Deepgram::new(Connect::new().unwrap(), url, &"k".into()).with_timing(timing)
+        Box::new(Nova::new(&url, &"k".into(), "nova-3", &Options::default()))
+    }
+
+    fn call(&self, timing: Timing) -> Call {
+        call(self.wire(), None, timing)
     }
 }
 
@@ -73,12 +81,15 @@ struct Call {
     handle: SttHandle,
     events: mpsc::Receiver<SttEvent>,
     task: tokio::task::JoinHandle<()>,
+    meter: Meter,
 }
 
-fn call(client: &Deepgram) -> Call {
+fn call(first: Box<dyn Wire>, second: Option<Box<dyn Wire>>, timing: Timing) -> Call {
     let (outbox, events) = mpsc::channel(64);
-    let (handle, run) = client.transcribe(&Options::default(), outbox);
-    Call { handle, events, task: tokio::spawn(run) }
+    let transcriber = Transcriber::new(Connect::new().unwrap()).with_timing(timing);
+    let meter = Meter::default();
+    let (handle, run) = transcriber.transcribe(first, second, meter.clone(), outbox);
+    Call { handle, events, task: tokio::spawn(run), meter }
 }
 
 impl Call {
@@ -121,27 +132,10 @@ fn results(start: f64, duration: f64, transcript: &str, is_final: bool) -> Value
         "channel": {"alternatives": [{"transcript": transcript, "confidence": 0.9}]}})
 }
 
-#[test]
-fn the_address_declares_raw_audio_and_repeats_key_terms() {
-    let options = Options { keyterms: vec!["Whitefield".into(), "two BHK".into()], ..Options::default() };
-    let url = listen_url(&"https://api.in.deepgram.com".parse().unwrap(), &options);
-    assert_eq!((url.scheme(), url.host_str(), url.path()), ("wss", Some("api.in.deepgram.com"), "/v1/listen"));
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    for pair in [
-        ("encoding", "linear16"),
-        ("sample_rate", "8000"),
-        ("interim_results", "true"),
-        ("keyterm", "Whitefield"),
-        ("keyterm", "two BHK"),
-    ] {
-        assert!(pairs.contains(&(pair.0.into(), pair.1.into())), "{pair:?}");
-    }
-}
-
 #[tokio::test]
 async fn audio_goes_out_as_it_comes_and_transcripts_come_back() {
     let server = Server::new().await;
-    let mut call = call(&server.client(quick()));
+    let mut call = server.call(quick());
     let (mut peer, asked) = server.accept().await;
     assert!(asked.starts_with("/v1/listen?model=nova-3&"), "{asked}");
     assert!(matches!(call.event().await, SttEvent::Connected { .. }));
@@ -166,12 +160,14 @@ async fn audio_goes_out_as_it_comes_and_transcripts_come_back() {
     assert!(matches!(call.events.recv().await, Some(SttEvent::Final(t)) if t.text == "bye"));
     peer.close(None).await.unwrap();
     timeout(BOUND, call.task).await.unwrap().unwrap();
+    let used: Vec<_> = call.meter.used().into_iter().map(|used| (used.model, used.quantity)).collect();
+    assert_eq!(used, [("nova-3".to_owned(), 100)], "milliseconds of audio, not of connection");
 }
 
 #[tokio::test]
 async fn finalize_never_overtakes_audio_that_was_heard_before_it() {
     let server = Server::new().await;
-    let call = call(&server.client(quick()));
+    let call = server.call(quick());
     let (mut peer, _) = server.accept().await;
     call.handle.audio.push(&[1; 1_600]);
     call.handle.control.send(SttControl::Finalize).await.unwrap();
@@ -189,7 +185,7 @@ async fn finalize_never_overtakes_audio_that_was_heard_before_it() {
 #[tokio::test]
 async fn silence_is_bridged_with_keep_alives() {
     let server = Server::new().await;
-    let call = call(&server.client(Timing { keep_alive: Duration::from_millis(50), ..quick() }));
+    let call = server.call(Timing { keep_alive: Duration::from_millis(50), ..quick() });
     let (mut peer, _) = server.accept().await;
     call.handle.audio.push(&[1; 160]);
     audio(&mut peer, 160).await;
@@ -201,7 +197,7 @@ async fn silence_is_bridged_with_keep_alives() {
 #[tokio::test]
 async fn a_broken_connection_replays_what_no_final_has_covered_and_keeps_the_calls_time() {
     let server = Server::new().await;
-    let mut call = call(&server.client(quick()));
+    let mut call = server.call(quick());
     let (mut peer, _) = server.accept().await;
     assert!(matches!(call.event().await, SttEvent::Connected { .. }));
     let sound: Vec<i16> = (0..2_400).collect();
@@ -229,7 +225,7 @@ async fn a_broken_connection_replays_what_no_final_has_covered_and_keeps_the_cal
 #[tokio::test]
 async fn a_replay_keeps_to_the_providers_rate() {
     let server = Server::new().await;
-    let call = call(&server.client(quick()));
+    let call = server.call(quick());
     let (mut peer, _) = server.accept().await;
     // Everything the queue holds: two seconds at once.
     call.handle.audio.push(&[1; 16_000]);
@@ -243,7 +239,7 @@ async fn a_replay_keeps_to_the_providers_rate() {
 #[tokio::test]
 async fn a_dead_socket_is_noticed_by_its_silence() {
     let server = Server::new().await;
-    let mut call = call(&server.client(Timing { silence: Duration::from_millis(50), ..quick() }));
+    let mut call = server.call(Timing { silence: Duration::from_millis(50), ..quick() });
     // Accepted, and then never read from again: no pong.
     let (_peer, _) = server.accept().await;
     assert!(matches!(call.event().await, SttEvent::Connected { .. }));
@@ -253,7 +249,7 @@ async fn a_dead_socket_is_noticed_by_its_silence() {
 #[tokio::test]
 async fn reconnecting_is_bounded() {
     let server = Server::new().await;
-    let mut call = call(&server.client(quick()));
+    let mut call = server.call(quick());
     for attempt in 1..=3 {
         server.refuse(503, r#"{"error_code":"Service Unavailable"}"#).await;
         assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: a } if a == attempt));
@@ -266,7 +262,50 @@ async fn reconnecting_is_bounded() {
 #[tokio::test]
 async fn a_bad_key_is_not_tried_again() {
     let server = Server::new().await;
-    let mut call = call(&server.client(quick()));
+    let mut call = server.call(quick());
     server.refuse(401, r#"{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials."}"#).await;
     assert!(matches!(call.event().await, SttEvent::Lost(ProviderError::Rejected { code }) if code == "INVALID_AUTH"));
+}
+
+#[tokio::test]
+async fn the_second_choice_takes_over_with_all_that_the_first_left_open() {
+    let (first, second) = (Server::new().await, Server::new().await);
+    let mut call = call(first.wire(), Some(second.wire()), quick());
+    let (mut peer, _) = first.accept().await;
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+    let sound: Vec<i16> = (0..2_400).collect();
+    call.handle.audio.push(&sound);
+    audio(&mut peer, 2_400).await;
+    say(&mut peer, results(0.0, 0.1, "yes", true)).await;
+    assert!(matches!(call.event().await, SttEvent::Final(_)));
+    drop(peer);
+    // One try again, and no more: somebody stands by.
+    assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: 1 }));
+    first.refuse(503, "{}").await;
+    let SttEvent::FailedOver(over) = call.event().await else { panic!("not over") };
+    assert_eq!((over.part, over.error.kind()), (Part::Stt, "unavailable"));
+
+    let (mut peer, _) = second.accept().await;
+    assert!(matches!(call.event().await, SttEvent::Connected { .. }));
+    call.handle.audio.push(&[-1; 800]);
+    let heard = audio(&mut peer, 2_400).await;
+    assert_eq!(heard[..1_600], sound[800..]);
+    assert_eq!(heard[1_600..], [-1; 800]);
+    say(&mut peer, results(0.0, 0.25, "go on", true)).await;
+    let SttEvent::Final(transcript) = call.event().await else { panic!("not final") };
+    assert_eq!((transcript.start.as_millis(), transcript.end.as_millis()), (100, 350));
+}
+
+#[tokio::test]
+async fn a_first_choice_that_is_refused_is_not_asked_twice_and_the_last_one_is_asked_patiently() {
+    let (first, second) = (Server::new().await, Server::new().await);
+    let mut call = call(first.wire(), Some(second.wire()), quick());
+    first.refuse(402, r#"{"err_code":"ASR_PAYMENT_REQUIRED"}"#).await;
+    assert!(matches!(call.event().await, SttEvent::FailedOver(over) if over.error.kind() == "rejected"));
+    for attempt in 1..=3 {
+        second.refuse(503, "{}").await;
+        assert!(matches!(call.event().await, SttEvent::Reconnecting { attempt: a } if a == attempt));
+    }
+    second.refuse(503, "{}").await;
+    assert!(matches!(call.event().await, SttEvent::Lost(_)));
 }

@@ -1,23 +1,30 @@
-//! The client against small HTTP servers.
+//! The client against small HTTP servers, in OpenAI's and in Anthropic's words.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futures::stream;
 use tokio::net::TcpListener;
+use url::Url;
 
 use super::*;
-use crate::dialogue::{LlmFinish, Message};
+use crate::{
+    dialogue::{LlmFinish, Message},
+    provider::Provider,
+};
 
 /// Answers the n-th request with the n-th script, the last one again and again.
 struct Script {
@@ -33,30 +40,38 @@ async fn server(answers: Vec<Box<dyn Fn() -> Response + Send + Sync>>) -> (Url, 
         script.keys.lock().unwrap().push(headers["authorization"].to_str().unwrap().to_owned());
         script.answers[n.min(script.answers.len() - 1)]()
     };
-    let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(Arc::clone(&script));
+    let router = Router::new()
+        .route("/v1/chat/completions", post(answer))
+        .route("/anthropic/v1/messages", post(answer))
+        .with_state(Arc::clone(&script));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, script)
 }
 
-fn client(url: &Url, first_token_ms: u64) -> OpenAi {
-    let budget = Budget {
+fn budget(first_token_ms: u64) -> Budget {
+    Budget {
         first_token: Duration::from_millis(first_token_ms),
         total: Duration::from_millis(600),
         tries: 2,
         backoff: Duration::from_millis(10),
-    };
-    OpenAi::new(url, &"k".into(), "m").unwrap().with_budget(budget)
+    }
+}
+
+fn client(url: &Url, first_token_ms: u64) -> Llm {
+    let http = http_client().unwrap();
+    Llm::chat(http, Provider::OpenAi, url, &"k".into(), "m").unwrap().with_budget(budget(first_token_ms))
+}
+
+fn anthropic(url: &Url) -> Llm {
+    let base = url.join("/anthropic").unwrap();
+    let http = http_client().unwrap();
+    Llm::messages(http, Provider::Bedrock, &base, &"k".into(), "anthropic.m").unwrap().with_budget(budget(500))
 }
 
 fn request() -> LlmRequest {
-    LlmRequest {
-        model: None,
-        messages: vec![Message::User { text: "hi".into() }],
-        tools: [].into(),
-        cache_key: "c".into(),
-    }
+    LlmRequest { messages: vec![Message::User { text: "hi".into() }], tools: [].into(), cache_key: "c".into() }
 }
 
 /// An event stream in pieces of one byte, which cuts every character and line end that can be cut; `stall` never ends.
@@ -168,4 +183,38 @@ async fn nobody_listening_is_unavailable() {
     drop(listener);
     let error = client(&url, 500).ask(&request()).await.err().unwrap();
     assert!(matches!(error, ProviderError::Unavailable { cause } if cause == "connect"));
+}
+
+const ANTHROPIC_HELLO: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n\
+    event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n\
+    event: ping\ndata: {\"type\":\"ping\"}\n\n\
+    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"नमस्ते\"}}\n\n\
+    event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":4}}\n\n\
+    event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+#[tokio::test]
+async fn anthropic_words_arrive_whole_too_and_its_errors_say_what_may_be_done_next() {
+    let (url, script) = server(vec![sse(ANTHROPIC_HELLO, false)]).await;
+    let mut answer = anthropic(&url).ask(&request()).await.map_err(|e| e.to_string()).unwrap();
+    let usage = Some(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: 4 });
+    let done = LlmPiece::Done { finish: LlmFinish::Stop, usage };
+    assert_eq!(all(&mut answer).await.unwrap(), [LlmPiece::Delta("नमस्ते".into()), done]);
+    assert_eq!(*script.keys.lock().unwrap(), ["Bearer k"]);
+
+    for (code, body, kind, tries) in [
+        (
+            401,
+            r#"{"type":"error","error":{"type":"authentication_error","message":"m"},"request_id":"r"}"#,
+            "rejected",
+            1,
+        ),
+        (402, r#"{"type":"error","error":{"type":"billing_error","message":"m"}}"#, "rejected", 1),
+        (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"m"}}"#, "rate_limited", 2),
+        (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#, "unavailable", 2),
+    ] {
+        let (url, script) = server(vec![status(code, &[], body)]).await;
+        let error = anthropic(&url).ask(&request()).await.err().unwrap();
+        assert_eq!(error.kind(), kind, "{code}");
+        assert_eq!(script.asked.load(Ordering::SeqCst), tries, "{code}");
+    }
 }

@@ -1,24 +1,24 @@
-//! One connection: audio out at a bounded rate, transcripts in, keep-alives between.
+//! One connection: audio out at a bounded rate, transcripts in, signs of life between.
 
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Message as Frame, Utf8Bytes};
 
 use super::{
-    Run, SttControl, SttEvent,
-    message::{self, Message, Results},
-    time_of,
+    AudioSource, SttControl, SttEvent, Transcript,
+    run::Run,
+    track::time_of,
+    wire::{Heard, KeepAlive, Segment},
 };
 use crate::{
     carrier::SAMPLES_PER_MS,
     provider::{ProviderError, ProviderSocket},
-    stt::Transcript,
+    usage::Counter,
 };
 
-/// Most audio in one message: 100 ms, the provider's "good balance".
+/// Most audio in one message: 100 ms, a good balance for every provider.
 const CHUNK_SAMPLES: usize = 100 * SAMPLES_PER_MS;
 
 /// What may be sent ahead of the rate limit: the jitter of the carrier, and the start of a replay.
@@ -26,10 +26,6 @@ const BURST_SAMPLES: u64 = 500 * SAMPLES_PER_MS as u64;
 
 /// Messages that could not be parsed before the connection is given up.
 const MAX_MALFORMED: u32 = 20;
-
-const KEEP_ALIVE: &str = r#"{"type":"KeepAlive"}"#;
-const FINALIZE: &str = r#"{"type":"Finalize"}"#;
-const CLOSE_STREAM: &str = r#"{"type":"CloseStream"}"#;
 
 /// Why a connection is over.
 pub(super) enum Ended {
@@ -48,8 +44,8 @@ impl From<ProviderError> for Ended {
 pub(super) struct Connection<'a> {
     socket: ProviderSocket,
     run: &'a mut Run,
-    /// Call position of this connection's second zero. Grows when audio is skipped.
-    origin: u64,
+    /// Call position of this connection's second zero. Grows when audio is skipped, shrinks when silence is put in.
+    origin: i64,
     /// Audio to send again before anything new.
     backlog: Vec<i16>,
     backlog_sent: usize,
@@ -62,17 +58,18 @@ pub(super) struct Connection<'a> {
     finalize_due: bool,
     malformed: u32,
     samples: Vec<i16>,
-    bytes: BytesMut,
+    heard: Vec<Heard>,
+    billed: Counter,
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(socket: ProviderSocket, run: &'a mut Run) -> Self {
+    pub(super) fn new(socket: ProviderSocket, run: &'a mut Run, billed: Counter) -> Self {
         let now = Instant::now();
         let (origin, backlog) = run.track.replay();
         Self {
             socket,
             run,
-            origin,
+            origin: i64::try_from(origin).unwrap_or(i64::MAX),
             backlog,
             backlog_sent: 0,
             began: now,
@@ -83,13 +80,19 @@ impl<'a> Connection<'a> {
             finalize_due: false,
             malformed: 0,
             samples: Vec::with_capacity(CHUNK_SAMPLES),
-            bytes: BytesMut::new(),
+            heard: Vec::new(),
+            billed,
         }
     }
 
     pub(super) async fn serve(mut self) -> Ended {
+        if let Some(hello) = self.run.wire.begin()
+            && let Err(ended) = self.send(Frame::text(hello)).await
+        {
+            return ended;
+        }
         loop {
-            let timing = &self.run.client.timing;
+            let timing = &self.run.timing;
             let keep_alive_at = self.last_sent_at + timing.keep_alive;
             let silence_at = self.last_heard_at + timing.silence * if self.pinged { 2 } else { 1 };
             let allowed_at = self.allowed_at();
@@ -104,7 +107,7 @@ impl<'a> Connection<'a> {
                     None => Err(self.close().await),
                 },
                 () = wait_for_audio(&self.run.audio, self.backlog_sent < self.backlog.len(), allowed_at) => self.pump().await,
-                () = sleep_until(keep_alive_at) => self.send_text(KEEP_ALIVE).await,
+                () = sleep_until(keep_alive_at) => self.keep_alive().await,
                 () = sleep_until(silence_at) => self.ping().await,
             };
             if let Err(ended) = step {
@@ -116,7 +119,7 @@ impl<'a> Connection<'a> {
     /// When the rate limit lets the next chunk go.
     fn allowed_at(&self) -> Instant {
         let ahead = self.sent.saturating_sub(BURST_SAMPLES);
-        // 1.25 times real time is 10 samples a millisecond.
+        // 1.25 times real time, the strictest provider's limit, is 10 samples a millisecond.
         self.began + Duration::from_micros(ahead * 1_000 / (SAMPLES_PER_MS as u64 * 5 / 4))
     }
 
@@ -133,7 +136,7 @@ impl<'a> Connection<'a> {
                 }
             } else {
                 let taken = self.run.audio.take(&mut self.samples, CHUNK_SAMPLES);
-                self.origin += taken.skipped as u64;
+                self.origin += taken.skipped as i64;
                 self.run.track.push(&self.samples, taken.skipped);
                 if taken.taken == 0 {
                     if taken.closed {
@@ -146,27 +149,35 @@ impl<'a> Connection<'a> {
         }
         if self.finalize_due && self.backlog.is_empty() {
             self.finalize_due = false;
-            self.send_text(FINALIZE).await?;
+            if let Some(text) = self.run.wire.finalize() {
+                self.send(Frame::Text(Utf8Bytes::from_static(text))).await?;
+            }
         }
         Ok(())
     }
 
     async fn send_audio(&mut self) -> Result<(), Ended> {
         self.sent += self.samples.len() as u64;
-        self.bytes.reserve(self.samples.len() * 2);
-        for sample in &self.samples {
-            self.bytes.put_i16_le(*sample);
-        }
-        let frame = Frame::Binary(self.bytes.split().freeze());
+        self.billed.add((self.samples.len() / SAMPLES_PER_MS) as u64);
+        let frame = self.run.wire.audio(&self.samples);
         self.send(frame).await
     }
 
-    async fn send_text(&mut self, text: &'static str) -> Result<(), Ended> {
-        self.send(Frame::Text(Utf8Bytes::from_static(text))).await
+    async fn keep_alive(&mut self) -> Result<(), Ended> {
+        match self.run.wire.keep_alive() {
+            KeepAlive::Text(text) => self.send(Frame::Text(Utf8Bytes::from_static(text))).await,
+            KeepAlive::Silence => {
+                self.samples.clear();
+                self.samples.resize(CHUNK_SAMPLES, 0);
+                // The call has no such audio: what follows it stands later in the connection's time than in the call's.
+                self.origin -= CHUNK_SAMPLES as i64;
+                self.send_audio().await
+            }
+        }
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), Ended> {
-        let deadline = self.run.client.timing.send;
+        let deadline = self.run.timing.send;
         match timeout(deadline, self.socket.send(frame)).await {
             Ok(Ok(())) => {
                 self.last_sent_at = Instant::now();
@@ -180,13 +191,13 @@ impl<'a> Connection<'a> {
     /// The provider has been quiet: ask whether it is there, or give up on it.
     async fn ping(&mut self) -> Result<(), Ended> {
         if self.pinged {
-            let after = self.run.client.timing.silence;
+            let after = self.run.timing.silence;
             return Err(ProviderError::TimedOut { stage: "pong", after }.into());
         }
         self.pinged = true;
         let at = self.last_sent_at;
         self.send(Frame::Ping(bytes::Bytes::new())).await?;
-        // A ping is not audio: the provider still wants its KeepAlive.
+        // A ping is not audio: the provider still wants its keep-alive.
         self.last_sent_at = at;
         Ok(())
     }
@@ -196,75 +207,80 @@ impl<'a> Connection<'a> {
         self.pinged = false;
         match frame {
             Frame::Text(text) => self.heard_text(&text).await,
-            Frame::Close(close) => {
-                let code = close.map_or(1005, |frame| u16::from(frame.code));
-                Err(cut(&format!("closed_{code}")).into())
-            }
+            Frame::Close(None) => Err(cut("closed_1005").into()),
+            Frame::Close(Some(close)) => Err(self.run.wire.closed(close.code.into(), &close.reason).into()),
             Frame::Ping(_) | Frame::Pong(_) | Frame::Binary(_) | Frame::Frame(_) => Ok(()),
         }
     }
 
     async fn heard_text(&mut self, text: &str) -> Result<(), Ended> {
-        let event = match message::parse(text) {
-            Ok(Message::Results(results)) => self.results(results),
-            Ok(Message::SpeechStarted(at)) => Some(SttEvent::SpeechStarted { at: self.at(at) }),
-            Ok(Message::UtteranceEnd(at)) => Some(SttEvent::UtteranceEnd { last_word_end: self.at(at) }),
-            Ok(Message::Metadata) => None,
-            Ok(Message::Error { variant }) => return Err(cut(&variant).into()),
-            Ok(Message::Unknown) => {
-                metrics::counter!("unknown_events_total", "from" => "deepgram").increment(1);
-                None
+        let sent_secs = self.sent as f64 / (SAMPLES_PER_MS * 1_000) as f64;
+        let mut heard = std::mem::take(&mut self.heard);
+        heard.clear();
+        if self.run.wire.read(text, sent_secs, &mut heard).is_err() {
+            self.malformed += 1;
+            metrics::counter!("malformed_frames_total", "from" => self.run.wire.provider().as_str()).increment(1);
+            if self.malformed > MAX_MALFORMED {
+                return Err(cut("malformed").into());
             }
-            Err(_malformed) => {
-                self.malformed += 1;
-                metrics::counter!("malformed_frames_total", "from" => "deepgram").increment(1);
-                if self.malformed > MAX_MALFORMED {
-                    return Err(cut("malformed").into());
-                }
-                None
-            }
-        };
-        match event {
-            Some(event) => self.run.events.send(event).await.map_err(|_closed| Ended::Done),
-            None => Ok(()),
         }
+        for heard in heard.drain(..) {
+            if let Some(event) = self.event(heard)? {
+                self.run.events.send(event).await.map_err(|_closed| Ended::Done)?;
+            }
+        }
+        self.heard = heard;
+        Ok(())
     }
 
-    fn results(&mut self, results: Results) -> Option<SttEvent> {
-        let start = self.at(results.start_secs);
-        let end = self.at(results.start_secs + results.duration_secs);
-        if !results.is_final {
-            return (!results.text.is_empty()).then_some(SttEvent::Interim { text: results.text, until: end });
-        }
-        let end_samples = self.origin + samples_of(results.start_secs + results.duration_secs);
-        self.run.track.closed_to = self.run.track.closed_to.max(end_samples);
-        // Silence is closed off all the time; only what says something is passed on.
-        let tells = !results.text.is_empty() || results.speech_final || results.from_finalize;
-        tells.then_some(SttEvent::Final(Transcript {
-            text: results.text,
-            start,
-            end,
-            confidence: results.confidence,
-            speech_final: results.speech_final,
-            from_finalize: results.from_finalize,
-            languages: results.languages,
+    fn event(&mut self, heard: Heard) -> Result<Option<SttEvent>, Ended> {
+        Ok(Some(match heard {
+            Heard::SpeechStarted(at) => SttEvent::SpeechStarted { at: time_of(self.position(at)) },
+            Heard::Interim { text, until } => SttEvent::Interim { text, until: time_of(self.position(until)) },
+            Heard::Final(segment) => return Ok(self.closed_segment(segment)),
+            Heard::UtteranceEnd(at) => SttEvent::UtteranceEnd { last_word_end: time_of(self.position(at)) },
+            Heard::EagerEndOfTurn => SttEvent::EagerEndOfTurn,
+            Heard::TurnResumed => SttEvent::TurnResumed,
+            Heard::EndOfTurn => SttEvent::EndOfTurn,
+            Heard::Over => return Err(cut("ended").into()),
+            Heard::Failed(error) => return Err(error.into()),
+            Heard::Unknown => {
+                metrics::counter!("unknown_events_total", "from" => self.run.wire.provider().as_str()).increment(1);
+                return Ok(None);
+            }
         }))
     }
 
-    fn at(&self, seconds: f64) -> Duration {
-        time_of(self.origin + samples_of(seconds))
+    fn closed_segment(&mut self, segment: Segment) -> Option<SttEvent> {
+        let (start, end) = (self.position(segment.start), self.position(segment.end));
+        self.run.track.close(end);
+        // Silence is closed off all the time; only what says something is passed on.
+        let tells = !segment.text.is_empty() || segment.speech_final || segment.from_finalize;
+        tells.then_some(SttEvent::Final(Transcript {
+            text: segment.text,
+            start: time_of(start),
+            end: time_of(end),
+            confidence: segment.confidence,
+            speech_final: segment.speech_final,
+            from_finalize: segment.from_finalize,
+            languages: segment.languages,
+        }))
+    }
+
+    /// The call's position, in samples, of a second of this connection.
+    fn position(&self, seconds: f64) -> u64 {
+        let samples = (seconds.max(0.0) * 1_000.0 * SAMPLES_PER_MS as f64).round() as i64;
+        u64::try_from(self.origin + samples).unwrap_or(0)
     }
 
     /// The call is over: ask for the last words and wait for them, but not long.
     async fn close(&mut self) -> Ended {
-        let deadline = self.run.client.timing.close;
+        let deadline = self.run.timing.close;
         let closing = async {
-            self.send_text(CLOSE_STREAM).await.ok()?;
-            while let Some(Ok(Frame::Text(text))) = self.socket.next().await {
-                if let Ok(Message::Results(results)) = message::parse(&text)
-                    && let Some(event) = self.results(results)
-                {
-                    self.run.events.send(event).await.ok()?;
+            if let Some(text) = self.run.wire.farewell() {
+                self.send(Frame::Text(Utf8Bytes::from_static(text))).await.ok()?;
+                while let Some(Ok(Frame::Text(text))) = self.socket.next().await {
+                    self.heard_text(&text).await.ok()?;
                 }
             }
             self.socket.close(None).await.ok()
@@ -276,15 +292,11 @@ impl<'a> Connection<'a> {
 }
 
 /// Waits until audio may be sent: a backlog waits for the rate limit only.
-async fn wait_for_audio(audio: &crate::stt::AudioSource, has_backlog: bool, allowed_at: Instant) {
+async fn wait_for_audio(audio: &AudioSource, has_backlog: bool, allowed_at: Instant) {
     if !has_backlog {
         audio.ready().await;
     }
     sleep_until(allowed_at).await;
-}
-
-fn samples_of(seconds: f64) -> u64 {
-    (seconds.max(0.0) * 1_000.0 * SAMPLES_PER_MS as f64).round() as u64
 }
 
 fn cut(cause: &str) -> ProviderError {

@@ -1,11 +1,10 @@
-//! What Deepgram says about the audio it gets, decided from the audio alone. No sockets, no clock:
+//! What a transcriber says about the audio it gets, whatever it calls that: decided from the audio alone. No sockets, no clock:
 //! time is the audio received, in ms.
 //!
 //! Words come from the ear. Endpointing is silence measured on the audio, so that a cough or an
 //! unknown voice ends in a final with an empty transcript, as in life.
 
-use super::query::Query;
-use crate::speech::{Ear, HeardWord};
+use super::{Ear, HeardWord};
 
 /// Audio is judged in steps of 10 ms.
 const FRAME_MS: u64 = 10;
@@ -21,7 +20,7 @@ const LITTLE_MS: u64 = 100;
 
 /// A stretch of audio and its words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     pub start_ms: u64,
     pub end_ms: u64,
     pub words: Vec<HeardWord>,
@@ -29,7 +28,7 @@ pub(super) struct Segment {
 
 /// What is to be told to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Somebody began to speak, whether or not it will be understood.
     SpeechStarted {
         at_ms: u64,
@@ -45,8 +44,19 @@ pub(super) enum Verdict {
     },
 }
 
+/// What one stream is told, and when. Times in ms; `None` for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Manner {
+    /// Between interims.
+    pub interim_every_ms: Option<u64>,
+    /// Silence that ends an utterance.
+    pub endpointing_ms: Option<u64>,
+    /// Gap between words that ends one.
+    pub utterance_end_ms: Option<u64>,
+}
+
 /// One stream's recogniser.
-pub(super) struct Recogniser {
+pub(crate) struct Recogniser {
     ear: Ear,
     interim_every_ms: Option<u64>,
     endpointing_ms: Option<u64>,
@@ -66,12 +76,12 @@ pub(super) struct Recogniser {
 }
 
 impl Recogniser {
-    pub(super) fn new(ear: Ear, query: &Query, interim_every_ms: u64) -> Self {
+    pub(crate) fn new(ear: Ear, manner: Manner) -> Self {
         Self {
             ear,
-            interim_every_ms: query.interim_results.then_some(interim_every_ms),
-            endpointing_ms: query.endpointing_ms,
-            utterance_end_ms: query.utterance_end_ms,
+            interim_every_ms: manner.interim_every_ms,
+            endpointing_ms: manner.endpointing_ms,
+            utterance_end_ms: manner.utterance_end_ms,
             partial: Vec::with_capacity(2 * FRAME),
             now_ms: 0,
             segment_start_ms: 0,
@@ -86,7 +96,7 @@ impl Recogniser {
     }
 
     /// Takes the next samples, 8 kHz, in chunks of any size.
-    pub(super) fn hear(&mut self, pcm: &[i16]) -> Vec<Verdict> {
+    pub(crate) fn hear(&mut self, pcm: &[i16]) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         let mut audio = std::mem::take(&mut self.partial);
         audio.extend_from_slice(pcm);
@@ -99,7 +109,7 @@ impl Recogniser {
     }
 
     /// The client wants what there is. Nothing comes back where there is hardly anything.
-    pub(super) fn finalize(&mut self) -> Option<Verdict> {
+    pub(crate) fn finalize(&mut self) -> Option<Verdict> {
         let worth_it = !self.words.is_empty() || self.now_ms - self.segment_start_ms >= LITTLE_MS;
         worth_it.then(|| {
             self.speaking = false;
@@ -108,7 +118,7 @@ impl Recogniser {
     }
 
     /// No more audio will come: what is left.
-    pub(super) fn finish(&mut self) -> Option<Verdict> {
+    pub(crate) fn finish(&mut self) -> Option<Verdict> {
         self.ear.flush();
         self.take_words();
         (!self.words.is_empty() || self.speaking).then(|| {
@@ -118,7 +128,7 @@ impl Recogniser {
     }
 
     /// Audio received, in ms.
-    pub(super) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
@@ -196,11 +206,9 @@ mod tests {
     use super::*;
     use crate::speech::SpeechBank;
 
-    const QUERY: &str = "model=nova-3&encoding=linear16&sample_rate=8000&interim_results=true&utterance_end_ms=1000";
-
-    fn recogniser(bank: &SpeechBank, extra: &str) -> Recogniser {
-        let query = Query::parse(&format!("{QUERY}{extra}")).expect("a good query");
-        Recogniser::new(bank.ear(), &query, 300)
+    fn recogniser(bank: &SpeechBank, endpointing_ms: Option<u64>) -> Recogniser {
+        let manner = Manner { interim_every_ms: Some(300), endpointing_ms, utterance_end_ms: Some(1_000) };
+        Recogniser::new(bank.ear(), manner)
     }
 
     fn story(verdicts: &[Verdict]) -> Vec<String> {
@@ -227,7 +235,7 @@ mod tests {
     async fn a_line_grows_word_by_word_and_ends_after_the_endpointing_silence() {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes I am looking for a flat", "kal").await;
-        let mut recogniser = recogniser(&bank, "&endpointing=300");
+        let mut recogniser = recogniser(&bank, Some(300));
         let mut verdicts = recogniser.hear(&[silence(200), said.pcm.clone(), silence(200)].concat());
         let before = story(&verdicts);
         assert!(!before.iter().any(|line| line.starts_with('!')), "{before:?}");
@@ -246,7 +254,7 @@ mod tests {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes I am looking for a flat in Whitefield", "kal").await;
         let half = said.words[4].end_ms as usize * 8;
-        let told = story(&recogniser(&bank, "&endpointing=300").hear(&[&said.pcm[..half], &silence(400)].concat()));
+        let told = story(&recogniser(&bank, Some(300)).hear(&[&said.pcm[..half], &silence(400)].concat()));
         assert_eq!(told.last().map(String::as_str), Some("! Yes I am looking for"));
     }
 
@@ -254,7 +262,7 @@ mod tests {
     async fn energy_that_nobody_said_ends_in_an_empty_final() {
         let bank = SpeechBank::tones();
         let hum: Vec<i16> = (0..8_000).map(|at| if at % 50 < 25 { 3_000 } else { -3_000 }).collect();
-        let told = story(&recogniser(&bank, "&endpointing=300").hear(&[hum, silence(500)].concat()));
+        let told = story(&recogniser(&bank, Some(300)).hear(&[hum, silence(500)].concat()));
         assert_eq!(told, ["started", "! "]);
     }
 
@@ -262,7 +270,7 @@ mod tests {
     async fn with_endpointing_off_the_word_gap_still_ends_the_utterance() {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes speaking", "kal").await;
-        let told = story(&recogniser(&bank, "&endpointing=false").hear(&[&said.pcm[..], &silence(1_500)].concat()));
+        let told = story(&recogniser(&bank, None).hear(&[&said.pcm[..], &silence(1_500)].concat()));
         assert_eq!(told[told.len() - 2..], [". Yes speaking".to_owned(), "end".to_owned()]);
         assert!(!told.iter().any(|line| line.starts_with('!')));
     }
@@ -271,7 +279,7 @@ mod tests {
     async fn finalize_gives_what_was_heard_so_far_once() {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes speaking", "kal").await;
-        let mut recogniser = recogniser(&bank, "&endpointing=2000");
+        let mut recogniser = recogniser(&bank, Some(2000));
         recogniser.hear(&said.pcm);
         let told: Vec<Verdict> = recogniser.finalize().into_iter().collect();
         assert_eq!(story(&told), ["f Yes speaking"]);
@@ -283,7 +291,7 @@ mod tests {
         let bank = SpeechBank::tones();
         let said = bank.say("Yes I am looking for a flat", "kal").await;
         let audio = [&silence(12_000)[..], &said.pcm, &silence(700), &said.pcm, &silence(700)].concat();
-        let verdicts = recogniser(&bank, "&endpointing=300").hear(&audio);
+        let verdicts = recogniser(&bank, Some(300)).hear(&audio);
         let finals: Vec<&Segment> = verdicts
             .iter()
             .filter_map(|verdict| match verdict {

@@ -1,0 +1,303 @@
+//! Who hears, thinks and speaks in a call: the clients of every provider this installation has a key for, and which of them a voice
+//! agent gets.
+//!
+//! A choice that cannot be kept (a key was taken away after the voice agent was saved) falls back to the other choice, then to the
+//! installation's own: a call that is answered must be spoken to.
+
+use anyhow::Context;
+use secrecy::SecretString;
+use shared::{
+    provider::{Choice, LlmProvider, Provider as _, SttProvider, TtsProvider},
+    voice_agent::VoiceAgentSettings,
+};
+
+use crate::{
+    config::Config,
+    latency::Trick,
+    llm::{Llm, http_client},
+    provider::Connect,
+    stt::{self, Transcriber, deepgram::Nova, flux::Flux, wire::Wire},
+    tts::{
+        ClauseWire, Voice,
+        aura::Aura,
+        cache::PhraseCache,
+        elevenlabs::{ElevenLabs, Sound},
+        openai, sarvam,
+    },
+};
+
+/// What each provider is asked for where nobody names a model or a voice. Models are shut down: see the wire notes.
+mod usual {
+    pub const SARVAM_STT: &str = "saaras:v3-realtime";
+    pub const OPENAI_STT: &str = "gpt-live-transcribe";
+    pub const GEMINI: &str = "gemini-3.8-flash";
+    pub const SARVAM_LLM: &str = "sarvam-105b";
+    pub const ANTHROPIC: &str = "claude-haiku-5-5";
+    pub const BEDROCK: &str = "anthropic.claude-haiku-5-5";
+    pub const SARVAM_TTS: &str = "bulbul:v3";
+    pub const SARVAM_VOICE: &str = "shubh";
+    pub const OPENAI_TTS: &str = "gpt-4o-mini-tts";
+    pub const OPENAI_VOICE: &str = "coral";
+    pub const AURA: &str = "aura-2-thalia-en";
+}
+
+/// A first choice, and who stands by.
+pub type Pair<T> = (T, Option<T>);
+
+/// The clients of the process. Nothing is connected yet.
+pub struct Providers {
+    config: Config,
+    connect: Connect,
+    http: reqwest::Client,
+    phrases: PhraseCache,
+    /// Transcribes with whatever wire.
+    pub transcriber: Transcriber,
+}
+
+impl Providers {
+    /// # Errors
+    /// A provider in use by default without its key, by the variable's name; an HTTP or TLS client that does not start.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let connect = Connect::new().context("the TLS configuration could not be built")?;
+        let providers = Self {
+            config: config.clone(),
+            http: http_client()?,
+            phrases: if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
+            transcriber: Transcriber::new(connect.clone()),
+            connect,
+        };
+        let options = stt::Options::default();
+        providers.wire(&config.stt_provider, None, &options).context("STT_PROVIDER")?;
+        providers.llm(&config.llm_provider, None).context("LLM_PROVIDER")?;
+        providers.voice(&config.tts_provider, None, "en").context("TTS_PROVIDER")?;
+        if let Some(choice) = &config.stt_fallback {
+            providers.wire(choice, None, &options).context("STT_FALLBACK")?;
+        }
+        if let Some(choice) = &config.llm_fallback {
+            providers.llm(choice, None).context("LLM_FALLBACK")?;
+        }
+        if let Some(choice) = &config.tts_fallback {
+            providers.voice(choice, None, "en").context("TTS_FALLBACK")?;
+        }
+        Ok(providers)
+    }
+
+    /// Who hears for this voice agent.
+    pub fn ears(&self, agent: &VoiceAgentSettings, options: &stt::Options) -> anyhow::Result<Pair<Box<dyn Wire>>> {
+        let model = agent.stt_model.as_deref();
+        pair(
+            &[agent.stt.as_ref(), agent.stt_fallback.as_ref()],
+            &[Some(&self.config.stt_provider), self.config.stt_fallback.as_ref()],
+            |choice, is_first| self.wire(choice, model.filter(|_| is_first), options),
+        )
+    }
+
+    /// Who thinks for this voice agent.
+    pub fn minds(&self, agent: &VoiceAgentSettings) -> anyhow::Result<Pair<Llm>> {
+        let model = agent.llm_model.as_deref();
+        pair(
+            &[agent.llm.as_ref(), agent.llm_fallback.as_ref()],
+            &[Some(&self.config.llm_provider), self.config.llm_fallback.as_ref()],
+            |choice, is_first| self.llm(choice, model.filter(|_| is_first)),
+        )
+    }
+
+    /// Who speaks for this voice agent, in the language of a BCP 47 tag.
+    pub fn voices(&self, agent: &VoiceAgentSettings, language: &str) -> anyhow::Result<Pair<Voice>> {
+        let voice = agent.voice_id.as_deref();
+        pair(
+            &[agent.tts.as_ref(), agent.tts_fallback.as_ref()],
+            &[Some(&self.config.tts_provider), self.config.tts_fallback.as_ref()],
+            |choice, is_first| self.voice(choice, voice.filter(|_| is_first), language),
+        )
+    }
+
+    fn key(&self, vendor: crate::provider::Provider) -> anyhow::Result<&SecretString> {
+        self.config.keys.of(vendor).with_context(|| format!("{} is not set", vendor.key_variable()))
+    }
+
+    fn wire(
+        &self,
+        choice: &Choice<SttProvider>,
+        model: Option<&str>,
+        options: &stt::Options,
+    ) -> anyhow::Result<Box<dyn Wire>> {
+        let config = &self.config;
+        let key = self.key(choice.provider.vendor())?;
+        let model = choice.model.as_deref().or(model);
+        Ok(match choice.provider {
+            SttProvider::Deepgram => {
+                let model = model.unwrap_or(&config.deepgram_model);
+                Box::new(Nova::new(&config.deepgram_url, key, model, options))
+            }
+            SttProvider::DeepgramFlux => Box::new(Flux::new(&config.deepgram_url, key, model, options)),
+            SttProvider::Sarvam => {
+                let model = model.unwrap_or(usual::SARVAM_STT);
+                Box::new(stt::sarvam::Sarvam::new(&config.sarvam_url, key, model, options))
+            }
+            SttProvider::OpenAi => {
+                let model = model.unwrap_or(usual::OPENAI_STT);
+                Box::new(stt::openai::OpenAi::new(&config.openai_base_url, key, model, options))
+            }
+        })
+    }
+
+    fn llm(&self, choice: &Choice<LlmProvider>, model: Option<&str>) -> anyhow::Result<Llm> {
+        let config = &self.config;
+        let vendor = choice.provider.vendor();
+        let key = self.key(vendor)?;
+        let (base, usual) = match choice.provider {
+            LlmProvider::OpenAi => (&config.openai_base_url, config.llm_model.as_str()),
+            LlmProvider::Gemini => (&config.gemini_base_url, usual::GEMINI),
+            LlmProvider::Sarvam => (&config.sarvam_url, usual::SARVAM_LLM),
+            LlmProvider::Anthropic => (&config.anthropic_base_url, usual::ANTHROPIC),
+            LlmProvider::Bedrock => (&config.bedrock_base_url, usual::BEDROCK),
+        };
+        let model = choice.model.as_deref().or(model).unwrap_or(usual);
+        let client = match choice.provider {
+            LlmProvider::Anthropic | LlmProvider::Bedrock => Llm::messages(self.http.clone(), vendor, base, key, model),
+            LlmProvider::Sarvam => {
+                let base = base.join("v1").context("SARVAM_URL takes no path")?;
+                Llm::chat(self.http.clone(), vendor, &base, key, model)
+            }
+            LlmProvider::OpenAi | LlmProvider::Gemini => Llm::chat(self.http.clone(), vendor, base, key, model),
+        };
+        client.with_context(|| format!("{} cannot be used", vendor.key_variable()))
+    }
+
+    fn voice(&self, choice: &Choice<TtsProvider>, voice: Option<&str>, language: &str) -> anyhow::Result<Voice> {
+        let config = &self.config;
+        let vendor = choice.provider.vendor();
+        let key = self.key(vendor)?;
+        let model = choice.model.as_deref();
+        let voice = choice.voice.as_deref().or(voice);
+        let wire = match choice.provider {
+            TtsProvider::ElevenLabs => {
+                let (base, rest) = language.split_once(['-', '_']).unwrap_or((language, ""));
+                let is_mixed = rest.eq_ignore_ascii_case("en") && base != "en";
+                let client = ElevenLabs::new(
+                    self.connect.clone(),
+                    config.elevenlabs_url.clone(),
+                    key.clone(),
+                    self.phrases.clone(),
+                );
+                let sound = Sound {
+                    voice_id: voice.unwrap_or(&config.elevenlabs_voice_id).to_owned(),
+                    model: model.unwrap_or(&config.elevenlabs_model).to_owned(),
+                    language: (!is_mixed).then(|| base.to_owned()),
+                };
+                return Ok(Voice::ElevenLabs { client, sound });
+            }
+            TtsProvider::Sarvam => {
+                let (model, voice) = (model.unwrap_or(usual::SARVAM_TTS), voice.unwrap_or(usual::SARVAM_VOICE));
+                ClauseWire::Sarvam(sarvam::Sarvam::new(&config.sarvam_url, key, model, voice, language))
+            }
+            // A voice is a model there.
+            TtsProvider::Deepgram => {
+                ClauseWire::Aura(Aura::new(&config.deepgram_url, key, voice.or(model).unwrap_or(usual::AURA)))
+            }
+            TtsProvider::OpenAi => {
+                let (model, voice) = (model.unwrap_or(usual::OPENAI_TTS), voice.unwrap_or(usual::OPENAI_VOICE));
+                let synth = openai::OpenAi::new(self.http.clone(), &config.openai_base_url, key, model, voice)
+                    .with_context(|| format!("{} cannot be used", vendor.key_variable()))?;
+                ClauseWire::OpenAi(synth)
+            }
+        };
+        Ok(Voice::ByClause { wire, connect: self.connect.clone(), phrases: self.phrases.clone() })
+    }
+}
+
+/// The first two of what the voice agent and then the installation choose that can be had. A voice agent that names a first choice
+/// only gets the installation's second one, unless that is the same.
+fn pair<P: Clone + PartialEq, T>(
+    agents: &[Option<&Choice<P>>; 2],
+    installations: &[Option<&Choice<P>>; 2],
+    build: impl Fn(&Choice<P>, bool) -> anyhow::Result<T>,
+) -> anyhow::Result<Pair<T>> {
+    let first = agents[0].or(installations[0]);
+    let second = agents[1].or(installations[1]).filter(|second| Some(*second) != first);
+    // What the installation starts with can always be had.
+    let last_resort = installations[0].filter(|last| Some(*last) != first && Some(*last) != second);
+    let mut built = Vec::new();
+    let mut failure = None;
+    for (at, choice) in [first, second].into_iter().enumerate() {
+        let Some(choice) = choice else { continue };
+        match build(choice, at == 0) {
+            Ok(client) => built.push(client),
+            Err(error) => {
+                tracing::error!(%error, "a provider that a voice agent names cannot be used");
+                failure = Some(error);
+            }
+        }
+    }
+    if built.is_empty()
+        && let Some(choice) = last_resort
+    {
+        built.push(build(choice, false)?);
+    }
+    let mut built = built.into_iter();
+    match built.next() {
+        Some(first) => Ok((first, built.next())),
+        None => Err(failure.unwrap_or_else(|| anyhow::anyhow!("no provider is chosen"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::provider::Provider;
+
+    fn config(more: &[&str]) -> Config {
+        let needed = [
+            "media",
+            "--database-url=postgres://localhost/t",
+            "--deepgram-api-key=d",
+            "--openai-api-key=o",
+            "--elevenlabs-api-key=e",
+        ];
+        Config::try_parse_from(needed.iter().chain(more)).unwrap()
+    }
+
+    #[test]
+    fn only_the_keys_of_the_providers_in_use_by_default_are_needed() {
+        let error = |arguments: &[&str]| {
+            let arguments = ["media", "--database-url=postgres://localhost/t"].iter().chain(arguments);
+            let config = Config::try_parse_from(arguments).unwrap();
+            Providers::new(&config).err().map(|error| format!("{error:#}"))
+        };
+        let sarvam =
+            ["--stt-provider=sarvam", "--llm-provider=sarvam", "--tts-provider=sarvam@simran", "--sarvam-api-key=s"];
+        assert_eq!(error(&sarvam), None);
+        assert_eq!(error(&[]).as_deref(), Some("STT_PROVIDER: DEEPGRAM_API_KEY is not set"));
+        let more = [&sarvam[..], &["--llm-fallback=anthropic/claude-haiku-5-5"]].concat();
+        assert_eq!(error(&more).as_deref(), Some("LLM_FALLBACK: ANTHROPIC_API_KEY is not set"));
+    }
+
+    #[test]
+    fn a_voice_agents_choice_goes_before_the_installations_and_what_cannot_be_had_is_left_out() {
+        let config = config(&["--llm-fallback=anthropic", "--anthropic-api-key=a"]);
+        let providers = Providers::new(&config).unwrap();
+        let minds = |agent: VoiceAgentSettings| {
+            let (first, second) = providers.minds(&agent).unwrap();
+            let name = |llm: &Llm| (llm.provider(), llm.model().to_owned());
+            (name(&first), second.as_ref().map(name))
+        };
+        let luna = (Provider::OpenAi, "gpt-6-luna".to_owned());
+        let haiku = (Provider::Anthropic, "claude-haiku-5-5".to_owned());
+        assert_eq!(minds(VoiceAgentSettings::default()), (luna.clone(), Some(haiku.clone())));
+        let mine = VoiceAgentSettings { llm_model: Some("gpt-6-sol".into()), ..Default::default() };
+        assert_eq!(minds(mine).0.1, "gpt-6-sol");
+        let anthropic = Some(Choice::of(LlmProvider::Anthropic));
+        let first_only = VoiceAgentSettings { llm: anthropic.clone(), ..Default::default() };
+        assert_eq!(minds(first_only), (haiku.clone(), None));
+        // Gemini's key was taken away.
+        let gemini = Some(Choice::of(LlmProvider::Gemini));
+        let gone = VoiceAgentSettings { llm: gemini.clone(), ..Default::default() };
+        assert_eq!(minds(gone), (haiku, None));
+        let both_gone =
+            VoiceAgentSettings { llm: gemini, llm_fallback: Some("gemini/x".parse().unwrap()), ..Default::default() };
+        assert_eq!(minds(both_gone), (luna, None));
+    }
+}

@@ -1,0 +1,166 @@
+//! A provider fails in the middle of a call: the second choice goes on, no word is lost and none is said twice, and the call tells
+//! what it used of whom.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use sandbox::log::Filter;
+use tests::harness::{Lead, Setup, TestApp, eventually};
+
+const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
+const LINE: &str = "Yes, I am looking for a two bedroom flat in Whitefield.";
+const MINUTES: Duration = Duration::from_secs(150);
+
+fn plain(text: &str) -> Vec<String> {
+    let bare =
+        |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
+}
+
+async fn app() -> TestApp {
+    let environment = [
+        ("STT_FALLBACK", "sarvam"),
+        ("LLM_FALLBACK", "anthropic/claude-haiku-5-5"),
+        ("TTS_FALLBACK", "sarvam/bulbul:v3@shubh"),
+    ];
+    TestApp::start_as(Setup { environment: &environment, ..Setup::default() }).await
+}
+
+fn logged(app: &TestApp, service: &str, kind: &str) -> Vec<Value> {
+    let filter = Filter { service: Some(service.into()), kind: Some(kind.into()), ..Filter::default() };
+    app.world.world.log.entries(&filter).into_iter().map(|entry| entry.data).collect()
+}
+
+/// Plays one call. `faults` are armed once the provider's socket of that call has been opened (`service`, `kind` in the sandbox's log).
+async fn call_that_breaks(app: &TestApp, opened: (&str, &str), faults: &[Value]) -> Value {
+    let script = json!({"name": "patient", "attempts": [[{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "wait_for_agent", "max_ms": 6000}, {"do": "say", "text": LINE}, {"do": "converse", "turns": 3}, {"do": "hang_up"}]]});
+    app.script(PRIYA.phone, script).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    eventually(Duration::from_secs(60), || async {
+        if logged(app, opened.0, opened.1).is_empty() { Err("no socket yet".into()) } else { Ok(()) }
+    })
+    .await;
+    for fault in faults {
+        app.fault(fault.clone()).await;
+    }
+    app.campaign_completes(campaign, MINUTES).await;
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    assert_eq!(call["status"], "completed", "{call}");
+    let cause = call["hangup_cause"].as_str().unwrap_or_default();
+    assert!(!cause.ends_with("unavailable"), "{call}");
+    call
+}
+
+/// The one event of a change, as (part, from, to).
+fn change(call: &Value) -> (String, String, String) {
+    let events = call["events"].as_array().unwrap();
+    let changes: Vec<&Value> = events.iter().filter(|event| event["kind"] == "provider_failed_over").collect();
+    assert_eq!(changes.len(), 1, "{call}");
+    let text = |name: &str| changes[0]["data"][name].as_str().unwrap().to_owned();
+    (text("part"), text("from"), text("to"))
+}
+
+fn said_by(call: &Value, role: &str) -> Vec<String> {
+    let turns = call["transcript"].as_array().unwrap().iter().filter(|turn| turn["role"] == role);
+    turns.flat_map(|turn| plain(turn["text"].as_str().unwrap())).collect()
+}
+
+/// The quantity that the ledger has for this provider and unit.
+fn used(call: &Value, provider: &str, unit: &str) -> i64 {
+    let lines = call["costs"]["lines"].as_array().unwrap().iter();
+    lines
+        .filter(|line| line["provider"] == provider && line["unit"] == unit)
+        .filter_map(|line| line["quantity"].as_i64())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_ears_fail_in_mid_sentence_the_second_ones_hear_all_of_it() {
+    let app = app().await;
+    let faults = [
+        json!({"name": "deepgram.cut", "value": 900}),
+        json!({"name": "deepgram.refuse", "count": 1000, "value": 503}),
+    ];
+    let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &faults).await;
+    assert_eq!(change(&call), ("stt".into(), "deepgram".into(), "sarvam".into()));
+    let heard = said_by(&call, "callee").join(" ");
+    let line = plain(LINE).join(" ");
+    assert_eq!(heard.matches(&line).count(), 1, "not once and whole: {heard}");
+    assert!(
+        used(&call, "deepgram", "stt_millisecond") > 500 && used(&call, "sarvam", "stt_millisecond") > 500,
+        "{call}"
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_mind_fails_the_second_one_answers_the_same_question() {
+    let app = app().await;
+    let faults = [json!({"name": "openai.refuse", "count": 1000, "match": "campaign-", "value": 503})];
+    let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &faults).await;
+    assert_eq!(change(&call), ("llm".into(), "openai".into(), "anthropic".into()));
+    assert!(said_by(&call, "agent").len() > 20, "more than the greeting: {call}");
+    let kinds = call["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "reply_failed").count();
+    assert_eq!(kinds, 0, "the human need not have noticed: {call}");
+    assert!(!logged(&app, "anthropic", "message.answered").is_empty());
+    assert!(
+        used(&call, "anthropic", "llm_input_token") > 100 && used(&call, "anthropic", "llm_output_token") > 5,
+        "{call}"
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_voice_breaks_the_second_one_says_the_rest() {
+    let app = app().await;
+    let faults = [
+        json!({"name": "elevenlabs.cut", "count": 1, "value": 600}),
+        json!({"name": "elevenlabs.refuse", "count": 1000, "value": 401}),
+    ];
+    let call = call_that_breaks(&app, ("elevenlabs", "socket.opened"), &faults).await;
+    assert_eq!(change(&call), ("tts".into(), "elevenlabs".into(), "sarvam".into()));
+    let said = said_by(&call, "agent");
+    let heard: Vec<String> =
+        logged(&app, "callee", "heard").iter().flat_map(|entry| plain(entry["line"].as_str().unwrap())).collect();
+    let mut rest = heard.iter();
+    let missing: Vec<&String> = said.iter().filter(|word| !rest.any(|heard| heard == *word)).collect();
+    assert!(missing.is_empty(), "not heard in this order: {missing:?}\nsaid {said:?}\nheard {heard:?}");
+    // The word in which the voice broke may begin again.
+    assert!(heard.len() <= said.len() + 1, "said {said:?}\nheard {heard:?}");
+    assert!(used(&call, "elevenlabs", "tts_character") > 10 && used(&call, "sarvam", "tts_character") > 10, "{call}");
+    let currencies: Vec<&str> =
+        call["costs"]["totals"].as_array().unwrap().iter().filter_map(|total| total["currency"].as_str()).collect();
+    assert!(currencies.contains(&"USD") && currencies.contains(&"INR"), "{}", call["costs"]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_agent_is_held_with_the_providers_it_names() {
+    let app = TestApp::start().await;
+    let settings =
+        json!({"stt": {"provider": "deepgram_flux"}, "llm": {"provider": "bedrock"}, "tts": {"provider": "deepgram"}});
+    let (status, agent) = app.post("/voice-agents", json!({"name": "Other", "settings": settings})).await;
+    assert!(status.is_success(), "{agent}");
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
+    let script = json!({"name": "patient", "attempts": [[{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "wait_for_agent", "max_ms": 6000}, {"do": "say", "text": LINE}, {"do": "converse", "turns": 2}, {"do": "hang_up"}]]});
+    app.script(PRIYA.phone, script).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let heard = said_by(&call, "callee").join(" ");
+    assert!(heard.contains(&plain(LINE).join(" ")), "{call}");
+    for (service, kind) in [("flux", "transcript.final"), ("anthropic", "message.answered"), ("aura", "text.spoken")] {
+        assert!(!logged(&app, service, kind).is_empty(), "{service} was not used");
+    }
+    assert_eq!(call["costs"]["unpriced_lines"], 0, "{}", call["costs"]);
+    assert!(used(&call, "exotel", "carrier_minute") >= 1, "{}", call["costs"]);
+    app.finish().await;
+}
