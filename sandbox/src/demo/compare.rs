@@ -73,6 +73,8 @@ fn outcomes(calls: &[Value], leads: &[Value], found: &mut Vec<String>) {
     }
     for call in calls {
         let spoke = turns(call).iter().any(|turn| turn["role"] == "callee");
+        // Where the carrier heard a machine, its greeting is no conversation.
+        let spoke = spoke && call["answered_by"] != "machine";
         if spoke && call["status"] == "completed" && call["summary"].as_str().is_none_or(str::is_empty) {
             found.push(format!("call {} was a conversation and has no summary", call["id"]));
         }
