@@ -91,6 +91,11 @@ impl<T: Tongue> Speaking<T> {
         let reason = match self.talk(&mut socket).await {
             End::Gone(why) => why.to_owned(),
             End::Close { code, reason } => {
+                while let Some((_, Out::Message(last))) = self.outbox.pop_front() {
+                    if socket.send(last).await.is_err() {
+                        break;
+                    }
+                }
                 let close = Message::Close(Some(CloseFrame { code, reason: reason.clone().into() }));
                 if socket.send(close).await.is_ok() {
                     let drain = async { while let Some(Ok(_)) = socket.recv().await {} };
@@ -147,13 +152,17 @@ impl<T: Tongue> Speaking<T> {
             }
             Order::Answer(answer) => self.tell(&answer),
             Order::Nothing => {}
-            Order::Close => return Some(End::Close { code: 1000, reason: String::new() }),
+            Order::Close => {
+                self.outbox.clear();
+                return Some(End::Close { code: 1000, reason: String::new() });
+            }
             Order::Wrong { told, code, reason } => {
                 self.world.log.record(
                     self.tongue.service(),
                     "socket.violation",
                     json!({ "code": code, "reason": reason }),
                 );
+                self.outbox.clear();
                 if let Some(told) = told {
                     self.tell(&told);
                 }

@@ -243,6 +243,10 @@ fn total(lines: Vec<Line>) -> Bill {
             None => totals.push(Total { currency: currency.to_owned(), cost }),
         }
     }
+    for total in &mut totals {
+        // What is added up is exact to a millionth, as prices are.
+        total.cost = (total.cost * 1e6).round() / 1e6;
+    }
     let unpriced_lines = lines.iter().filter(|line| line.cost.is_none()).count();
     Bill { lines, totals, unpriced_lines }
 }

@@ -199,7 +199,12 @@ impl Dialect for Flux {
 
     fn tell(&mut self, verdict: &Verdict, now_ms: u64, out: &mut Vec<Value>) {
         match verdict {
-            Verdict::SpeechStarted { .. } | Verdict::UtteranceEnd { .. } => {}
+            Verdict::SpeechStarted { .. } => {
+                if self.eager_at_ms.take().is_some() && self.query.eager {
+                    out.push(self.turn_info("TurnResumed", &[], now_ms));
+                }
+            }
+            Verdict::UtteranceEnd { .. } => {}
             Verdict::Interim(segment) => {
                 let event = match (self.open, self.eager_at_ms.take()) {
                     (None, _) => {
