@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::{
-    call::Carrier,
+    call::{Call, Carrier},
     call_event::{self, NewEvent},
     clock::Clock,
     conversation::{self, Disposition},
@@ -153,6 +153,7 @@ impl Store {
                     .await?;
             }
             CallEvent::MachineAnswered { .. } => {
+                Call::answered_by_machine(&mut *tx, held.call_id).await?;
                 conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Voicemail).await?;
             }
             CallEvent::EndRequested { disposition: Some(word) } => {

@@ -179,6 +179,14 @@ impl Call {
         Ok(done.rows_affected() == 1)
     }
 
+    /// A machine answered: what the agent heard outweighs what the carrier guessed.
+    pub async fn answered_by_machine(db: impl PgExecutor<'_>, id: CallId) -> sqlx::Result<()> {
+        sqlx::query!("update calls set answered_by = 'machine', updated_at = now() where id = $1", id as CallId)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
     /// Applies what the carrier said, if it is a rise; the returned status is the one now stored, `None` if nothing changed.
     ///
     /// A terminal status (and `unknown`) also enqueues `settle_call`: both are written together or not at all, so pass a

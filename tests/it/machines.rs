@@ -32,7 +32,7 @@ async fn voicemail_hears_the_campaigns_message_after_its_beep_and_nothing_else()
     let greeting = "You have reached Karan. Please leave a message after the beep.";
     let settings = json!({"max_attempts_per_lead": 1, "voicemail_message": message});
     let (call, carrier) = called(&app, settings, greeting).await;
-    assert_eq!(call["disposition"], "voicemail", "{call}");
+    assert_eq!((&call["disposition"], &call["answered_by"]), (&json!("voicemail"), &json!("machine")), "{call}");
     let said_until = carrier["said"][0]["ended_ms"].as_u64().unwrap();
     let after: Vec<&Value> = carrier["heard"]
         .as_array()
