@@ -90,8 +90,6 @@ async fn when_the_ears_fail_in_mid_sentence_the_second_ones_hear_all_of_it() {
     assert_eq!(change(&call), ("stt".into(), "deepgram".into(), "sarvam".into()));
     let heard = said_by(&call, "callee").join(" ");
     let line = plain(LINE).join(" ");
-    eprintln!("DEBUG {:#?}", app.world.world.log.entries(&Filter::default()).into_iter().filter(|e| ["deepgram", "sarvam"].contains(&&*e.service.to_string()) || e.kind == "said" || e.kind == "heard").map(|e| format!("{} {} {} {}", e.at, e.service, e.kind, e.data)).collect::<Vec<_>>());
-    eprintln!("CALL {}", call["transcript"]);
     assert_eq!(heard.matches(&line).count(), 1, "not once and whole: {heard}");
     assert!(
         used(&call, "deepgram", "stt_millisecond") > 500 && used(&call, "sarvam", "stt_millisecond") > 500,
@@ -127,8 +125,10 @@ async fn when_the_voice_breaks_the_second_one_says_the_rest() {
     let call = call_that_breaks(&app, ("elevenlabs", "socket.opened"), &faults).await;
     assert_eq!(change(&call), ("tts".into(), "elevenlabs".into(), "sarvam".into()));
     let said = said_by(&call, "agent");
-    let heard: Vec<String> =
-        logged(&app, "callee", "heard").iter().flat_map(|entry| plain(entry["line"]["text"].as_str().unwrap())).collect();
+    let heard: Vec<String> = logged(&app, "callee", "heard")
+        .iter()
+        .flat_map(|entry| plain(entry["line"]["text"].as_str().unwrap()))
+        .collect();
     let mut rest = heard.iter();
     let missing: Vec<&String> = said.iter().filter(|word| !rest.any(|heard| heard == *word)).collect();
     assert!(missing.is_empty(), "not heard in this order: {missing:?}\nsaid {said:?}\nheard {heard:?}");

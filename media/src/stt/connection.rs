@@ -123,8 +123,24 @@ impl<'a> Connection<'a> {
         self.began + Duration::from_micros(ahead * 1_000 / (SAMPLES_PER_MS as u64 * 5 / 4))
     }
 
+    /// What is said while a backlog still waits for the rate limit joins it: the call's own queue holds two seconds, a backlog may take
+    /// longer.
+    fn queue_behind_backlog(&mut self) {
+        while self.backlog_sent < self.backlog.len() {
+            self.samples.clear();
+            let taken = self.run.audio.take(&mut self.samples, CHUNK_SAMPLES);
+            if taken.taken == 0 {
+                return;
+            }
+            self.origin += taken.skipped as i64;
+            self.run.track.push(&self.samples, taken.skipped);
+            self.backlog.extend_from_slice(&self.samples);
+        }
+    }
+
     /// Sends what may be sent now: the backlog first, then new audio, then a due `Finalize`.
     async fn pump(&mut self) -> Result<(), Ended> {
+        self.queue_behind_backlog();
         while self.allowed_at() <= Instant::now() {
             self.samples.clear();
             if self.backlog_sent < self.backlog.len() {
