@@ -56,10 +56,15 @@ async fn a_rolling_restart_under_load_loses_no_call_and_no_request() {
     let mut request = TcpStream::connect(&address).await.unwrap();
     let head = format!(
         "POST /campaigns HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n\
-         Content-Length: {}\r\n\r\n{first}",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     request.write_all(head.as_bytes()).await.unwrap();
+    // Until it asks for the body it may not have taken the connection at all.
+    let mut asks = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    request.read_exact(&mut asks).await.unwrap();
+    assert!(asks.starts_with(b"HTTP/1.1 100"), "{asks:?}");
+    request.write_all(first.as_bytes()).await.unwrap();
     let leaving = async {
         app.api.stop().await.unwrap();
         app.api.restart();
