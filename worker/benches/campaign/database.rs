@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, PgPool, query, query_as, query_scalar};
 
 /// Below this a sequential scan is the right plan.
 pub const LARGE_TABLE_ROWS: f32 = 10_000.0;
@@ -14,7 +14,6 @@ pub struct BenchDb {
     pub url: String,
     /// The server's superuser in the benchmark's database: it reads statistics and takes no part in what is measured.
     pub observer: PgPool,
-    product: PgConnectOptions,
 }
 
 /// What the server has counted so far; the difference of two says what happened between them.
@@ -69,22 +68,16 @@ impl BenchDb {
         let mut product = url::Url::parse(&url).context("TEST_DATABASE_URL")?;
         product.set_path(&name);
         product.set_username("trunkline").map_err(|()| anyhow::anyhow!("TEST_DATABASE_URL takes no user"))?;
-        let db = Self {
-            name,
-            product: PgConnectOptions::from_str(product.as_str())?.disable_statement_logging(),
-            url: product.into(),
-            observer,
-        };
-        let pool = db.pool("migrate", 2);
+        let db = Self { name, url: product.into(), observer };
+        let pool = db.pool("migrate", 2)?;
         shared::db::migrate(&pool).await?;
         pool.close().await;
         Ok(db)
     }
 
     /// As a process of the product connects.
-    pub fn pool(&self, process: &str, connections: u32) -> PgPool {
-        let options = self.product.clone().application_name(process);
-        PgPoolOptions::new().max_connections(connections).connect_lazy_with(options)
+    pub fn pool(&self, process: &str, connections: u32) -> anyhow::Result<PgPool> {
+        Ok(shared::db::connect(&self.url, connections, process)?)
     }
 
     /// After a load: what autovacuum would have done an hour later.

@@ -48,7 +48,7 @@ pub struct Level {
 
 impl Level {
     pub async fn measure(world: &World, leads: usize, calls: usize) -> anyhow::Result<Self> {
-        let pool = world.db.pool("bench", 8);
+        let pool = world.db.pool("bench", 8)?;
         let no_carrier = url::Url::parse("http://127.0.0.1:9")?;
         let context = world.context(&pool, &no_carrier)?;
         let account = world.account(&pool).await?;
@@ -178,7 +178,7 @@ pub async fn rest(world: &World, level: &Level) -> anyhow::Result<()> {
 /// Everything hot once more, while the server writes down its plans.
 pub async fn plans(world: &World, level: &Level) -> anyhow::Result<Collected> {
     let from = plans::begin(&world.db).await?;
-    let pool = world.db.pool("bench", 4);
+    let pool = world.db.pool("bench", 4)?;
     let settled = world.db.number("select count(*) from calls where settled_at is not null").await?;
     for campaign in &level.many {
         world.free_slots(&pool, *campaign, 5).await?;

@@ -207,7 +207,7 @@ pub struct Running {
 
 impl Running {
     pub async fn start(world: &World) -> anyhow::Result<Self> {
-        let (worker, api) = (world.db.pool("worker", 16), world.db.pool("api", 20));
+        let (worker, api) = (world.db.pool("worker", 16)?, world.db.pool("api", 20)?);
         let carrier = BusyCarrier::start(api.clone(), world.clock.clone()).await?;
         let context = world.context(&worker, &carrier.base)?;
         let runner = registry::runner(&worker, RunnerSettings::new("bench"), context)?;
