@@ -149,17 +149,23 @@ pub(crate) async fn remember_opt_outs(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
+        -- Those that ask for a stop first, and by themselves: they are few. Before tables that an import is just filling have
+        -- been analyzed, the planner would else compare every phone with every contact.
+        with stops as materialized (
+            select p.phone, m.at
+            from unnest($2::text[]) as p (phone)
+            cross join lateral (
+                select intent, at from messages
+                where phone = p.phone and intent is not null and account_id is null
+                order by id desc
+                limit 1
+            ) m
+            where m.intent = 'stop'
+        )
         insert into do_not_call (account_id, phone, reason, source, created_at)
-        select $1, p.phone, $3, 'sms', m.at
-        from unnest($2::text[]) as p (phone)
-        cross join lateral (
-            select intent, at from messages
-            where phone = p.phone and intent is not null and account_id is null
-            order by id desc
-            limit 1
-        ) m
-        where m.intent = 'stop'
-            and not exists (select from contacts c where c.account_id = $1 and c.phone = p.phone)
+        select $1, s.phone, $3, 'sms', s.at
+        from stops s
+        where not exists (select from contacts c where c.account_id = $1 and c.phone = s.phone)
         on conflict (account_id, phone) do nothing
         "#,
         account as AccountId,
