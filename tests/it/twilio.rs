@@ -142,7 +142,8 @@ async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
     let cut = turns.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{turns:?}"));
     let (cut, heard) = (plain([cut["text"].as_str().unwrap()]), heard(&carrier[0]));
     let greeting = plain([turns[0]["text"].as_str().unwrap()]);
-    let heard = heard.strip_prefix(&greeting).unwrap_or_else(|| panic!("the greeting is whole: {heard:?}")).trim_start();
+    let heard =
+        heard.strip_prefix(&greeting).unwrap_or_else(|| panic!("the greeting is whole: {heard:?}")).trim_start();
     // A word at the cut may be heard by half.
     let shared = cut.split(' ').zip(heard.split(' ')).take_while(|(ours, theirs)| ours == theirs).count();
     let words = cut.split(' ').count();
