@@ -6,6 +6,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::id::VoiceAgentId;
+use shared::language::{self, Language};
 use shared::phone::Phone;
 use shared::provider::ProviderKeys;
 use shared::voice_agent::{self, VoiceAgent, VoiceAgentSettings};
@@ -22,6 +23,8 @@ const MAX_NAME_CHARS: usize = 200;
 /// Of one text of the settings: a prompt of more is not read out by any model in time.
 const MAX_TEXT_CHARS: usize = 8_000;
 const MAX_KEYTERMS: usize = 100;
+/// More than there are voices for.
+const MAX_LANGUAGES: usize = 12;
 /// A flow rings that many at most, one after the other.
 const MAX_HUMANS: usize = 5;
 
@@ -53,6 +56,12 @@ pub struct VoiceAgentSettingsView {
     /// BCP 47.
     #[schema(example = "en-IN")]
     language: String,
+    /// Other languages (BCP 47) that the agent goes over to when the human speaks one of them: the greeting is said again in it.
+    #[schema(max_items = 12, example = json!(["hi-IN"]))]
+    languages: Vec<String>,
+    /// The greeting in other languages, by their tags; for the built-in playbook there is one in each.
+    #[schema(example = json!({"hi-IN": "नमस्ते {name} जी, मैं {agent_name} बोल रही हूँ।"}))]
+    greetings: std::collections::BTreeMap<String, String>,
     /// Who hears, thinks and speaks; the installation's choice where absent.
     stt: Option<ProviderChoiceView>,
     llm: Option<ProviderChoiceView>,
@@ -217,6 +226,7 @@ fn read(
             fields.refuse(format!("/settings/{field}"), "too_long", detail);
         }
     }
+    check_languages(&mut fields, &settings);
     if settings.keyterms.len() > MAX_KEYTERMS {
         fields.refuse("/settings/keyterms", "too_many", format!("at most {MAX_KEYTERMS} key terms"));
     }
@@ -232,4 +242,31 @@ fn read(
     provider_choice::check(&mut fields, keys, &settings);
     fields.finish()?;
     Ok((name, settings))
+}
+
+/// Unknown languages would be found out by a person who is not understood.
+fn check_languages(fields: &mut Fields, settings: &VoiceAgentSettings) {
+    let known = || Language::ALL.map(Language::code).join(", ");
+    let mut check = |at: String, tag: &str| {
+        if language::tag(tag).as_deref() != Some(tag) {
+            let detail = format!("{tag:?} is not a language tag that is known here, such as hi-IN, hi-en (mixed), or one of {}", known());
+            fields.refuse(at, "unknown_language", detail);
+        }
+    };
+    check("/settings/language".to_owned(), &settings.language);
+    for (at, tag) in settings.languages.iter().enumerate() {
+        check(format!("/settings/languages/{at}"), tag);
+    }
+    for tag in settings.greetings.keys() {
+        check(format!("/settings/greetings/{tag}"), tag);
+    }
+    if settings.languages.len() > MAX_LANGUAGES {
+        fields.refuse("/settings/languages", "too_many", format!("at most {MAX_LANGUAGES} other languages"));
+    }
+    for (tag, greeting) in &settings.greetings {
+        if greeting.chars().count() > MAX_TEXT_CHARS {
+            let detail = format!("the greeting is longer than {MAX_TEXT_CHARS} characters");
+            fields.refuse(format!("/settings/greetings/{tag}"), "too_long", detail);
+        }
+    }
 }

@@ -26,6 +26,7 @@ pub mod providers;
 pub mod recorder;
 pub mod server;
 pub mod session;
+pub mod spoken;
 pub mod store;
 pub mod stt;
 pub mod tts;

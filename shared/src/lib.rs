@@ -33,6 +33,7 @@ pub mod idempotency;
 pub mod import;
 pub mod job_queue;
 pub mod jobs;
+pub mod language;
 pub mod lead;
 pub mod lead_import;
 pub mod ledger;

@@ -1,5 +1,7 @@
 //! A voice agent: the persona that speaks in a call. Versioned, because a call pins the version it began with.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
@@ -21,6 +23,10 @@ pub struct VoiceAgentSettings {
     pub instructions: Option<String>,
     /// BCP 47, e.g. `en-IN`, `hi-IN`.
     pub language: String,
+    /// Others that it goes over to when the human speaks one of them. BCP 47.
+    pub languages: Vec<String>,
+    /// The greeting in other languages, by their tags. Without one the playbook's is used where it has one.
+    pub greetings: BTreeMap<String, String>,
     /// Who hears, thinks and speaks; the installation's choice where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stt: Option<Choice<SttProvider>>,
@@ -59,6 +65,8 @@ impl Default for VoiceAgentSettings {
             greeting: None,
             instructions: None,
             language: "en-IN".into(),
+            languages: Vec::new(),
+            greetings: BTreeMap::new(),
             stt: None,
             llm: None,
             tts: None,

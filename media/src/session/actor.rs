@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use shared::{resumption, stream::Briefing};
+use shared::{resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -67,6 +67,9 @@ pub(super) struct Actor {
     pub(super) clock: ReplyClock,
     pub(super) stt: SttHandle,
     pub(super) tts: TtsHandle,
+    /// Whoever speaks tells it here.
+    pub(super) tts_events: mpsc::Sender<TtsEvent>,
+    pub(super) agent: VoiceAgentSettings,
     pub(super) pacer: mpsc::Sender<PacerCommand>,
     pub(super) recorder: Recorder,
     pub(super) asking: Option<(AskId, AbortHandle)>,
@@ -131,7 +134,7 @@ impl Actor {
 
         let (tts_events, tts_inbox) = mpsc::channel(64);
         let (first, second) = app.providers.voices(&briefing.settings, &settings.language)?;
-        let (tts, speaking) = tts::fail_over::speak(first, second, meter.clone(), tts_events);
+        let (tts, speaking) = tts::fail_over::speak(first, second, meter.clone(), tts_events.clone());
         tasks.spawn(speaking);
 
         let (llm_events, llm_inbox) = mpsc::channel(256);
@@ -176,6 +179,8 @@ impl Actor {
             clock: ReplyClock::default(),
             stt,
             tts,
+            tts_events,
+            agent: briefing.settings,
             pacer,
             recorder,
             asking: None,
@@ -446,6 +451,9 @@ impl Actor {
             SttEvent::SpeechStarted { .. } => {}
             SttEvent::Interim { text, .. } => self.give(Input::SttInterim { text }),
             SttEvent::Final(transcript) => {
+                if let Some(language) = transcript.languages.into_iter().next() {
+                    self.give(Input::SttLanguage { language });
+                }
                 self.give(Input::SttFinal { text: transcript.text, speech_final: transcript.speech_final });
             }
             SttEvent::UtteranceEnd { .. } => self.give(Input::SttUtteranceEnd),

@@ -53,6 +53,7 @@ impl Actor {
                 // The socket is closed when the end is stored: the flow asks why as soon as it is.
                 tracing::debug!(call_id = %self.held.call_id, ?reason, at_ms = now.as_millis(), "hanging up");
             }
+            Output::SpeakLanguage { language } => self.speak_in(&language),
             Output::Ended { reason } => self.ended = Some(reason),
         }
     }
@@ -74,6 +75,20 @@ impl Actor {
             let error = ProviderError::Unavailable { cause: "queue".into() };
             tracing::error!(call_id = %self.held.call_id, kind = error.kind(), "the voice takes no more clauses");
             self.inputs.push_back(Input::TtsFailed { epoch, clause });
+        }
+    }
+
+    /// Another voice from here on. Whoever transcribes was told before of every language that may come.
+    fn speak_in(&mut self, language: &str) {
+        match self.app.providers.voices(&self.agent, language) {
+            Ok((first, second)) => {
+                let (tts, speaking) = tts::fail_over::speak(first, second, self.meter.clone(), self.tts_events.clone());
+                // The old one ends with its handle.
+                self.tts = tts;
+                self.tasks.spawn(speaking);
+            }
+            // It worked for the language before: a key cannot be missing.
+            Err(error) => tracing::error!(call_id = %self.held.call_id, %error, language, "no voice for this language"),
         }
     }
 
