@@ -56,6 +56,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(preflight::preflight_campaign))
         .routes(routes!(forecast::forecast_campaign))
         .routes(routes!(account::get_account, account::update_account))
+        .routes(routes!(account::get_tool_secret))
         .routes(routes!(uploads::get_csv_sample))
         .routes(routes!(leads::list_leads))
         .routes(routes!(imports::list_imports))

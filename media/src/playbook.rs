@@ -24,6 +24,8 @@ pub struct Playbook {
     pub company: String,
     /// First words of the call. `{lead_name|there}`: a variable with the word to use when it is not known.
     pub greeting: String,
+    /// By tag or bare language: the same in other languages.
+    pub greetings: BTreeMap<String, String>,
     /// First words of an inbound call.
     pub inbound_greeting: String,
     /// What the call should achieve, in a sentence.

@@ -13,6 +13,7 @@ use shared::{
     conversation::{self, Disposition},
     do_not_call,
     id::{AccountId, CallId},
+    lead,
     ledger::{self, Used},
     phone::Phone,
     stream::{self, Briefing, NewStream, Unsettled},
@@ -156,6 +157,7 @@ impl Store {
                 Call::answered_by_machine(&mut *tx, held.call_id).await?;
                 conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Voicemail).await?;
             }
+            CallEvent::LanguageChanged { language } => lead::speaks(&mut *tx, held.call_id, language).await?,
             CallEvent::EndRequested { disposition: Some(word) } => {
                 if let Some(disposition) = Disposition::ALL.into_iter().find(|known| known.as_str() == word) {
                     conversation::note_disposition(&mut *tx, held.account_id, held.call_id, disposition).await?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use crate::consent::ConsentBasis;
-use crate::id::{AccountId, CampaignId, ImportId, LeadId};
+use crate::id::{AccountId, CallId, CampaignId, ImportId, LeadId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
@@ -205,4 +205,16 @@ pub async fn revive_expired(
     .execute(db)
     .await?;
     Ok(revived.rows_affected())
+}
+
+/// Notes the language (BCP 47) that the call's human turned out to speak: the next call begins in it.
+pub async fn speaks(db: impl PgExecutor<'_>, call: CallId, language: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update leads l set language = $2, updated_at = now() from calls c where c.id = $1 and l.id = c.lead_id",
+        call as CallId,
+        language,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

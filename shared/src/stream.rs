@@ -70,6 +70,8 @@ pub struct Briefing {
     pub lead_id: Option<LeadId>,
     pub attempt: i32,
     pub settings: VoiceAgentSettings,
+    /// BCP 47: what the conversation had gone over to before it broke off.
+    pub language: Option<String>,
     /// What the campaign has to say to an answering machine.
     pub voicemail_message: Option<String>,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
@@ -162,7 +164,9 @@ pub async fn begin(
                 status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
                 consent_basis,consent_at,consent_source}'::text[]
                 || coalesce(l.variables, '{}') as lead,
-            coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!"
+            coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!",
+            (select data->>'language' from call_events
+                where call_id = c.id and kind = 'language_changed' order by id desc limit 1) as language
         from calls c
         join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
         left join leads l on l.id = c.lead_id
@@ -185,6 +189,7 @@ pub async fn begin(
         lead_id: call.lead_id,
         attempt: call.attempt,
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
+        language: known.language,
         voicemail_message: known.voicemail_message,
         lead,
         answers: object(known.answers),

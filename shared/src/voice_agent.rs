@@ -1,9 +1,12 @@
 //! A voice agent: the persona that speaks in a call. Versioned, because a call pins the version it began with.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::http_tool::HttpTool;
 use crate::id::{AccountId, VoiceAgentId};
 use crate::provider::{Choice, LlmProvider, SttProvider, TtsProvider};
 
@@ -21,6 +24,10 @@ pub struct VoiceAgentSettings {
     pub instructions: Option<String>,
     /// BCP 47, e.g. `en-IN`, `hi-IN`.
     pub language: String,
+    /// Others that it goes over to when the human speaks one of them. BCP 47.
+    pub languages: Vec<String>,
+    /// The greeting in other languages, by their tags. Without one the playbook's is used where it has one.
+    pub greetings: BTreeMap<String, String>,
     /// Who hears, thinks and speaks; the installation's choice where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stt: Option<Choice<SttProvider>>,
@@ -47,6 +54,8 @@ pub struct VoiceAgentSettings {
     pub wait_for_hello: bool,
     /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
     pub gathered_speech: bool,
+    /// What else the model may do in a call: ask addresses of the account's own.
+    pub tools: Vec<HttpTool>,
     /// Humans to whom the agent may hand the call, in E.164, the first to be rung first. Without any it offers none.
     pub transfer_to: Vec<String>,
 }
@@ -59,6 +68,8 @@ impl Default for VoiceAgentSettings {
             greeting: None,
             instructions: None,
             language: "en-IN".into(),
+            languages: Vec::new(),
+            greetings: BTreeMap::new(),
             stt: None,
             llm: None,
             tts: None,
@@ -72,6 +83,7 @@ impl Default for VoiceAgentSettings {
             playbook: None,
             wait_for_hello: false,
             gathered_speech: false,
+            tools: Vec::new(),
             transfer_to: Vec::new(),
         }
     }

@@ -168,6 +168,10 @@ pub enum Input {
         text: String,
         speech_final: bool,
     },
+    /// What the provider takes the words for that it tells next; BCP 47.
+    SttLanguage {
+        language: String,
+    },
     /// Deepgram's `UtteranceEnd`: a gap between words of a second or more.
     SttUtteranceEnd,
     /// A turn model (Flux `EagerEndOfTurn`) believes that the human is about done; the text came as interim before it.

@@ -37,13 +37,20 @@ impl Dialogue {
     /// The greeting, behind other words.
     pub(super) fn greet_behind(&mut self, before: &str) {
         self.opening = None;
-        let template = self.settings.greeting.as_deref().unwrap_or(&self.settings.playbook.greeting);
         let mut text = before.to_owned();
-        push_words(&mut text, &prompt::render(template, &self.settings.facts));
+        push_words(&mut text, &prompt::render(self.settings.greeting(), &self.settings.facts));
         let protected = self.settings.barge_in.protect_greeting;
         self.say(&text, Kind::Greeting, None);
         if let Some(reply) = &mut self.reply {
             reply.protected = protected;
+        }
+    }
+
+    /// In the language that the human turned out to speak. What it must disclose has been said once: it can be interrupted.
+    fn greet_again(&mut self) {
+        self.greet();
+        if let Some(reply) = &mut self.reply {
+            reply.protected = false;
         }
     }
 
@@ -242,8 +249,12 @@ impl Dialogue {
         self.drafts_this_turn = 0;
         let only_acknowledged = utterance.carried.is_empty() && phrases::is_acknowledgement(&utterance.new_words());
         let cut = self.cut.take();
+        let is_first = self.only_greeted();
+        let changed = self.follow_language(&utterance.spoken());
         self.open_turn(utterance);
         match cut {
+            // The greeting was not understood, or not well: all of it once more, and nothing of it is owed any longer.
+            _ if changed && is_first && !self.is_wrapping_up() => self.greet_again(),
             Some(cut) if only_acknowledged => self.continue_after(cut),
             _ if !self.greeting_heard => self.greet(),
             _ if self.is_wrapping_up() => self.say_time_is_up(),

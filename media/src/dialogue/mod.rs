@@ -5,7 +5,7 @@
 //!
 //! Where to read: [`input`] and [`output`] are the whole contract with the driver. `listening` follows the human until their
 //! turn ends, `answering` the model's answer, `speaking` its speech and playout, `barge_in` the two talking at once, `closing`
-//! the ways to the end, `machine` what happens when a machine answers, `resuming` how a broken conversation is taken up; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
+//! the ways to the end, `languages` follows the human into theirs, `machine` what happens when a machine answers, `resuming` how a broken conversation is taken up; `timers` holds every deadline. [`endpointing`] and [`phrases`] are the rules of turn-taking as data.
 //!
 //! What holds always (and is tested with random orders of events in `properties`):
 //! - The phase is derived from what is there (a reply, an utterance, ...), never stored; each phase has a deadline.
@@ -19,6 +19,7 @@ mod closing;
 mod endpointing;
 pub mod history;
 pub mod input;
+mod languages;
 mod listening;
 mod machine;
 pub mod output;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::language::Language;
 
 pub use history::{Gap, History, Message, Said, ToolCall};
 pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
@@ -164,6 +166,8 @@ pub struct Dialogue {
     reprompts: u32,
     not_understood: u32,
     failed_turns: u32,
+    /// What the provider takes the open utterance for.
+    heard_language: Option<Language>,
     stt_down: Option<CallTime>,
     drain_by: Option<CallTime>,
 
@@ -188,15 +192,7 @@ impl Dialogue {
         }
         let history = resume.unwrap_or_default();
         let (human_turns, agent_turns) = history.turns();
-        let system_prompt = prompt::system_prompt(
-            &settings.playbook,
-            prompt::Situation {
-                facts: &settings.facts,
-                language: &settings.language,
-                local_time: settings.local_time.as_deref(),
-                collected: &history.collected,
-            },
-        );
+        let system_prompt = prompt_of(&settings, &history.collected);
         Self {
             lines: settings.lines.clone().unwrap_or_else(|| Lines::for_language(&settings.language)),
             system_prompt,
@@ -223,6 +219,7 @@ impl Dialogue {
             reprompts: 0,
             not_understood: 0,
             failed_turns: 0,
+            heard_language: None,
             stt_down: None,
             drain_by: None,
             next_epoch: 0,
@@ -318,6 +315,7 @@ impl Dialogue {
             | Input::VoiceStopped { .. }
             | Input::SttInterim { .. }
             | Input::SttFinal { .. }
+            | Input::SttLanguage { .. }
             | Input::SttUtteranceEnd
             | Input::SttEagerEndOfTurn
             | Input::SttTurnResumed
@@ -340,6 +338,7 @@ impl Dialogue {
             Input::VoiceStopped { ended } => self.on_voice_stopped(ended.min(self.now)),
             Input::SttInterim { text } => self.on_interim(&text),
             Input::SttFinal { text, speech_final } => self.on_final(&text, speech_final),
+            Input::SttLanguage { language } => self.on_stt_language(&language),
             Input::SttUtteranceEnd => self.on_words_ended(),
             Input::SttEagerEndOfTurn => self.on_eager(true),
             Input::SttTurnResumed => self.on_eager(false),
@@ -467,6 +466,16 @@ impl Dialogue {
         let max = self.settings.limits.max_duration_ms;
         self.now >= CallTime::from_millis(max - self.settings.limits.wrap_up_ms.min(max / 4))
     }
+}
+
+fn prompt_of(settings: &DialogueSettings, collected: &BTreeMap<String, String>) -> String {
+    let situation = prompt::Situation {
+        facts: &settings.facts,
+        language: &settings.language,
+        local_time: settings.local_time.as_deref(),
+        collected,
+    };
+    prompt::system_prompt(&settings.playbook, situation)
 }
 
 fn ms(ms: u64) -> Duration {

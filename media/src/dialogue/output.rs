@@ -75,6 +75,8 @@ pub enum Output {
     /// End the call: close the carrier's stream (Exotel goes on with its next applet, Twilio with its TwiML) and see that the
     /// call is really hung up, unless the reason says that it goes on elsewhere.
     HangUp { reason: EndReason },
+    /// From the next `Speak` on the voice speaks this language (BCP 47).
+    SpeakLanguage { language: String },
     /// Always the very last output, exactly once, whoever ended the call.
     Ended { reason: EndReason },
 }
@@ -202,6 +204,10 @@ pub enum CallEvent {
     },
     MachineAnswered {
         machine: Machine,
+    },
+    /// The human speaks another language, and the agent goes on in it.
+    LanguageChanged {
+        language: String,
     },
     Resumed,
 }

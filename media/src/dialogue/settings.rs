@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use shared::language::{self, Language};
 
 use super::output::ToolSpec;
 use crate::playbook::{Lines, Playbook};
@@ -18,8 +19,14 @@ pub struct DialogueSettings {
     pub facts: Facts,
     /// BCP 47: `en-IN`, `hi-IN`, `hi-en` (Hinglish), ... Chooses the fixed lines and is named in the prompt.
     pub language: String,
+    /// The voice agent's own language, in which `greeting` is written.
+    pub usual_language: String,
+    /// Others that it may go over to when the human speaks one of them. BCP 47.
+    pub also_speaks: Vec<String>,
     /// Replaces the fixed lines of the language.
     pub lines: Option<Lines>,
+    /// By tag or by bare language (`hi`): the greeting in languages other than the usual one. Before `greeting`.
+    pub greetings: BTreeMap<String, String>,
     /// Replaces the playbook's greeting. May hold `{variables}`. For an inbound call give the playbook's `inbound_greeting`.
     pub greeting: Option<String>,
     pub opening: Opening,
@@ -47,7 +54,10 @@ impl DialogueSettings {
             playbook,
             facts: Facts::new(),
             language: "en-IN".to_owned(),
+            usual_language: "en-IN".to_owned(),
+            also_speaks: Vec::new(),
             lines: None,
+            greetings: BTreeMap::new(),
             greeting: None,
             opening: Opening::SpeakAtOnce,
             local_time: None,
@@ -61,6 +71,26 @@ impl DialogueSettings {
             can_transfer: false,
         }
     }
+}
+
+impl DialogueSettings {
+    /// The first words, in the language that is spoken: the voice agent's own, else the playbook's.
+    pub fn greeting(&self) -> &str {
+        let own = in_language(&self.greetings, &self.language);
+        let usual = self.greeting.as_deref();
+        let speaks_usual = Language::parse(&self.language) == Language::parse(&self.usual_language);
+        own.or(usual.filter(|_| speaks_usual))
+            .or_else(|| in_language(&self.playbook.greetings, &self.language))
+            .or(usual)
+            .unwrap_or(&self.playbook.greeting)
+    }
+}
+
+/// The text under this very tag, or under another tag of the same language. A mix is written as it is, or not at all.
+fn in_language<'a>(texts: &'a BTreeMap<String, String>, tag: &str) -> Option<&'a str> {
+    let language = Language::parse(tag).filter(|_| !language::is_mixed(tag));
+    let same = || texts.iter().find(|(key, _)| language.is_some() && Language::parse(key) == language && !language::is_mixed(key));
+    texts.get(tag).or_else(|| same().map(|(_, text)| text)).map(String::as_str)
 }
 
 /// When an answering machine is at the other end.
@@ -108,6 +138,8 @@ pub struct Limits {
     pub first_audio_ms: u64,
     /// A tool outside the dialogue.
     pub tool_ms: u64,
+    /// Silence while a tool runs before a word about it.
+    pub filler_ms: u64,
     /// Requests per turn that a model may spend on tools before it must speak.
     pub tool_rounds: u32,
     /// Without transcripts the call is closed after this long.
@@ -133,6 +165,7 @@ impl Default for Limits {
             token_gap_ms: 4_000,
             first_audio_ms: 3_000,
             tool_ms: 8_000,
+            filler_ms: 1_000,
             tool_rounds: 4,
             stt_down_ms: 10_000,
             longest_turn_ms: 45_000,

@@ -4,6 +4,7 @@ use super::input::CharAt;
 use super::output::{CallEvent, EndReason, Output, Speaker, TurnRecord};
 use super::reply::{Kind, Reply};
 use super::{Cut, Dialogue, clauses};
+use crate::spoken;
 
 /// After a false alarm without a word, when the model had not finished.
 const CARRY_ON: &str =
@@ -34,6 +35,8 @@ impl Dialogue {
 
     pub(super) fn speak(&mut self, text: String) {
         let now = self.now;
+        // What is said is what is noted: the transcript has words where the model wrote figures.
+        let text = spoken::spoken(&text, &self.settings.language).into_owned();
         let Some(reply) = &mut self.reply else { return };
         reply.latency.first_clause.get_or_insert(now);
         reply.speech_moved = now;

@@ -3,6 +3,7 @@
 
 mod endings;
 mod failures;
+mod languages;
 mod machines;
 mod overlap;
 mod resuming;

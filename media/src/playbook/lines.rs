@@ -1,6 +1,10 @@
 //! Sentences that no model is asked for: they must come at once, or come when the model cannot.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
+use shared::language::{self, Language};
 
 /// The fixed lines of one language. Short, and worth keeping in the phrase cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub struct Lines {
     pub goodbye: String,
     /// `transfer_to_human` without words of its own.
     pub transfer: String,
+    /// A tool takes its time.
+    pub filler: String,
     /// After a lost stream came back, before the conversation goes on. Says nothing of where it was.
     pub bridge: String,
 }
@@ -33,15 +39,9 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Devanagari for Hindi, otherwise English: voices for the other languages of India speak English lines well, and a
-    /// voice agent can bring its own.
-    pub fn for_language(language: &str) -> Self {
-        let primary = language.split(['-', '_']).next().unwrap_or_default();
-        if primary.eq_ignore_ascii_case("hi") && !language.to_ascii_lowercase().ends_with("en") {
-            Self::hindi()
-        } else {
-            Self::english()
-        }
+    /// Those of the language, or of its mix with English; English where nobody has written any.
+    pub fn for_language(tag: &str) -> Self {
+        known(tag).map_or_else(Self::english, |texts| texts.lines.clone())
     }
 
     pub fn english() -> Self {
@@ -54,24 +54,61 @@ impl Lines {
             time_goodbye: "I am sorry, our time is up. Thank you for talking with me. Goodbye.".to_owned(),
             goodbye: "Thank you for your time. Goodbye.".to_owned(),
             transfer: "One moment please, I am connecting you.".to_owned(),
+            filler: "One moment, let me check.".to_owned(),
             bridge: "Sorry, the line dropped for a moment.".to_owned(),
         }
     }
+}
 
-    pub fn hindi() -> Self {
-        Self {
-            reprompts: vec![
-                "हैलो, क्या आप लाइन पर हैं?".to_owned(),
-                "मुझे आपकी आवाज़ नहीं आ रही। क्या आप मुझे सुन पा रहे हैं?".to_owned(),
-            ],
-            silence_goodbye: "आपकी आवाज़ नहीं आ रही, मैं बाद में कॉल करूँगी। नमस्ते।".to_owned(),
-            not_understood: "माफ़ कीजिए, मैं ठीक से सुन नहीं पाई। क्या आप दोबारा कह सकते हैं?".to_owned(),
-            apology: "माफ़ कीजिए, मेरी तरफ़ थोड़ी दिक्कत हुई। क्या आप एक बार फिर कहेंगे?".to_owned(),
-            failure_goodbye: "माफ़ कीजिए, कुछ तकनीकी समस्या है। हम आपको फिर कॉल करेंगे। नमस्ते।".to_owned(),
-            time_goodbye: "माफ़ कीजिए, हमारा समय पूरा हो गया है। बात करने के लिए धन्यवाद। नमस्ते।".to_owned(),
-            goodbye: "आपके समय के लिए धन्यवाद। नमस्ते।".to_owned(),
-            transfer: "एक क्षण, मैं आपको हमारे सलाहकार से जोड़ रही हूँ।".to_owned(),
-            bridge: "माफ़ कीजिए, एक पल के लिए लाइन कट गई थी।".to_owned(),
+/// What the agent says of itself in a language beside English.
+#[derive(Debug, Deserialize)]
+struct Texts {
+    /// The built-in greeting.
+    greeting: String,
+    lines: Lines,
+}
+
+static TEXTS: LazyLock<BTreeMap<String, Texts>> = LazyLock::new(|| {
+    // A constant: a test reads it.
+    serde_json::from_str(include_str!("languages.json")).unwrap_or_default()
+});
+
+fn known(tag: &str) -> Option<&'static Texts> {
+    let key = if language::is_mixed(tag) { tag.to_ascii_lowercase() } else { Language::parse(tag)?.code().to_owned() };
+    TEXTS.get(&key)
+}
+
+/// The built-in greeting in other languages than English, by language.
+pub(super) fn greetings() -> BTreeMap<String, String> {
+    TEXTS.iter().map(|(tag, texts)| (tag.clone(), texts.greeting.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_of_the_table_says_everything() {
+        assert_eq!(TEXTS.len(), 10);
+        for (tag, texts) in &*TEXTS {
+            let lines = serde_json::to_value(&texts.lines).unwrap();
+            for (name, line) in lines.as_object().unwrap() {
+                let english = serde_json::to_value(Lines::english()).unwrap()[name].clone();
+                assert_ne!(*line, english, "{tag}: {name} is missing");
+            }
+            for variable in ["{lead_name}", "{agent_name}", "{company}", "AI"] {
+                assert!(texts.greeting.contains(variable), "{tag} lacks {variable}");
+            }
+            let script = Language::of_script(&texts.lines.goodbye);
+            assert!(language::is_mixed(tag) || script.contains(&Language::parse(tag).unwrap()), "{tag}: {script:?}");
         }
+    }
+
+    #[test]
+    fn a_language_nobody_has_written_for_gets_english_lines() {
+        assert_eq!(Lines::for_language("en-IN"), Lines::english());
+        assert_eq!(Lines::for_language("fr"), Lines::english());
+        assert_ne!(Lines::for_language("ta-IN"), Lines::english());
+        assert_ne!(Lines::for_language("hi-en"), Lines::for_language("hi-IN"));
     }
 }

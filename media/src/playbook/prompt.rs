@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use shared::language::{self, Language};
+
 use super::Playbook;
 
 /// Values come from uploaded lists: longer ones are cut.
@@ -117,28 +119,21 @@ fn variable_part(playbook: &Playbook, situation: Situation<'_>) -> String {
     prompt
 }
 
-fn speak_in(language: &str) -> String {
-    let mut parts = language.split(['-', '_']);
-    let primary = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let mixed = parts.next().is_some_and(|second| primary != "en" && second.eq_ignore_ascii_case("en"));
-    let name = match primary.as_str() {
-        "hi" if mixed => return "Speak Hinglish, the everyday mix of Hindi and English, in Latin script, and follow the person if they prefer one of the two.".to_owned(),
-        "hi" => "Hindi",
-        "bn" => "Bengali",
-        "ta" => "Tamil",
-        "te" => "Telugu",
-        "kn" => "Kannada",
-        "ml" => "Malayalam",
-        "mr" => "Marathi",
-        "gu" => "Gujarati",
-        "pa" => "Punjabi",
-        "or" | "od" => "Odia",
-        "as" => "Assamese",
-        "ur" => "Urdu",
-        "en" | "" => "English",
-        _ => return format!("Speak the language with the code {}, simply and kindly.", clean(language)),
-    };
-    format!("Speak {name}, simply and kindly. If the person speaks another language that you know, follow them.")
+fn speak_in(tag: &str) -> String {
+    match Language::parse(tag) {
+        Some(Language::Hindi) if language::is_mixed(tag) => {
+            "Speak Hinglish, the everyday mix of Hindi and English, in Latin script, and follow the person if they prefer one of the two.".to_owned()
+        }
+        Some(name) if language::is_mixed(tag) => format!("Speak the everyday mix of {name} and English, in Latin script."),
+        Some(Language::English) => {
+            "Speak English, simply and kindly. If the person speaks another language that you know, follow them.".to_owned()
+        }
+        Some(name) => format!(
+            "Speak {name}, simply and kindly, in its own script; keep English words that everybody uses. If the person speaks \
+             another language that you know, follow them."
+        ),
+        None => format!("Speak the language with the code {}, simply and kindly.", clean(tag)),
+    }
 }
 
 /// Replaces `{variable}` and `{variable|word if unknown}`. An unknown variable without a word vanishes with the space before

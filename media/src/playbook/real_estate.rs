@@ -1,6 +1,6 @@
 //! The default playbook: qualify an enquiry about a home, and agree on a site visit.
 
-use super::{Field, Objection, Playbook, Stage};
+use super::{Field, Objection, Playbook, Stage, lines};
 
 pub(super) fn playbook() -> Playbook {
     Playbook {
@@ -10,6 +10,7 @@ pub(super) fn playbook() -> Playbook {
         greeting: "Hello {lead_name|there}, this is {agent_name}, an AI assistant calling from {company} about your \
                    property enquiry. Is this a good time to talk?"
             .to_owned(),
+        greetings: lines::greetings(),
         inbound_greeting: "Hello, thank you for calling {company}. I am {agent_name}, an AI assistant. How can I help you \
                            with your property search?"
             .to_owned(),

@@ -7,13 +7,15 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use shared::{
     calling_window::ZoneSet,
+    http_tool::HttpTool,
+    language,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
 };
 
 use crate::{
     config::Config,
-    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker},
+    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker, ToolSpec},
     latency::Trick,
     playbook::Playbook,
     stt,
@@ -35,8 +37,11 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
 
     let mut settings = DialogueSettings::new(Arc::new(playbook));
     settings.facts = facts(briefing);
-    settings.language.clone_from(&language(briefing));
+    settings.language = language(briefing);
+    settings.usual_language.clone_from(&agent.language);
+    settings.also_speaks = agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language).cloned().collect();
     settings.greeting.clone_from(&agent.greeting);
+    settings.greetings.clone_from(&agent.greetings);
     if agent.wait_for_hello {
         settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
     }
@@ -45,6 +50,7 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     }
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.tools = agent.tools.iter().map(tool).collect();
     settings.can_transfer = !agent.transfer_to.is_empty();
     settings.speculate = config.uses(Trick::Speculation);
     settings.early_clause = config.uses(Trick::EarlyClause);
@@ -52,9 +58,20 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     settings
 }
 
+fn tool(tool: &HttpTool) -> ToolSpec {
+    ToolSpec { name: tool.name.clone(), description: tool.description.clone(), parameters: tool.schema() }
+}
+
 fn playbook(briefing: &Briefing) -> Playbook {
     let Some(json) = &briefing.settings.playbook else { return Playbook::default() };
-    serde_json::from_value(json.clone()).unwrap_or_else(|error| {
+    let read = serde_json::from_value::<Playbook>(json.clone()).map(|mut playbook| {
+        // A greeting of its own is not the built-in one in other languages.
+        if json.get("greeting").is_some() && json.get("greetings").is_none() {
+            playbook.greetings.clear();
+        }
+        playbook
+    });
+    read.unwrap_or_else(|error| {
         tracing::error!(call_id = %briefing.call_id, %error, "the voice agent's playbook cannot be read; using the built-in one");
         Playbook::default()
     })
@@ -86,15 +103,11 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// The lead's own language before the voice agent's.
+/// What the conversation had gone over to, the lead's own language, the voice agent's.
 fn language(briefing: &Briefing) -> String {
-    let of_lead = briefing.lead.get("language").and_then(Value::as_str).map(str::trim).filter(|tag| is_language(tag));
-    of_lead.unwrap_or(&briefing.settings.language).to_owned()
-}
-
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split(['-', '_']);
-    parts.next().is_some_and(|base| matches!(base.len(), 2 | 3) && base.bytes().all(|b| b.is_ascii_alphabetic()))
+    let of_lead = || briefing.lead.get("language").and_then(Value::as_str).and_then(language::tag);
+    let spoken = briefing.language.clone().or_else(of_lead);
+    spoken.unwrap_or_else(|| briefing.settings.language.clone())
 }
 
 fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {
@@ -130,15 +143,11 @@ pub(super) fn transcriber(briefing: &Briefing, settings: &DialogueSettings) -> s
     let mut keyterms = briefing.settings.keyterms.clone();
     keyterms.extend(settings.playbook.key_terms.iter().cloned());
     keyterms.truncate(MAX_KEYTERMS);
-    stt::Options { language: settings.language.clone(), keyterms }
+    stt::Options { language: settings.language.clone(), others: settings.also_speaks.clone(), keyterms }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_language_column_with_something_else_in_it_is_ignored() {
-        assert!(is_language("hi-IN") && is_language("ta") && !is_language("Hindi, English") && !is_language(""));
-    }
+/// What the account's own tools are told of the call.
+pub(super) fn about(briefing: &Briefing) -> Value {
+    serde_json::json!({"call_id": briefing.call_id, "campaign_id": briefing.campaign_id, "lead_id": briefing.lead_id,
+        "lead": briefing.lead})
 }

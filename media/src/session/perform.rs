@@ -26,11 +26,7 @@ impl Actor {
                     asking.abort();
                 }
             }
-            Output::RunTool { call_id, name, .. } => {
-                // Every tool the dialogue is offered today it knows itself; a call must still be answered.
-                let outcome = ToolOutcome::Failed(format!("The function {name} is not available in this call."));
-                self.inputs.push_back(Input::ToolResult { call_id, outcome });
-            }
+            Output::RunTool { call_id, name, arguments } => self.run_tool(call_id, &name, arguments),
             Output::Speak { epoch, clause, text } => self.speak(epoch, clause, text),
             Output::FlushSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Finish { epoch }),
             Output::CancelSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Cancel { epoch }),
@@ -53,6 +49,7 @@ impl Actor {
                 // The socket is closed when the end is stored: the flow asks why as soon as it is.
                 tracing::debug!(call_id = %self.held.call_id, ?reason, at_ms = now.as_millis(), "hanging up");
             }
+            Output::SpeakLanguage { language } => self.speak_in(&language),
             Output::Ended { reason } => self.ended = Some(reason),
         }
     }
@@ -66,6 +63,27 @@ impl Actor {
         while self.tasks.try_join_next().is_some() {}
     }
 
+    /// In a task of its own that no turn cancels: the tool may have done something, and the dialogue waits for its answer.
+    fn run_tool(&mut self, call_id: String, name: &str, arguments: String) {
+        let Some(tool) = self.agent.tools.iter().find(|tool| tool.name == name) else {
+            let outcome = ToolOutcome::Failed(format!("The function {name} is not available in this call."));
+            return self.inputs.push_back(Input::ToolResult { call_id, outcome });
+        };
+        let question = Question {
+            tool: tool.clone(),
+            id: format!("{}-{call_id}", self.held.call_id),
+            account: self.held.account_id,
+            arguments,
+            about: self.about.clone(),
+        };
+        let (tools, results) = (self.app.http_tools.clone(), self.tool_results.clone());
+        self.tasks.spawn(async move {
+            let outcome = tools.ask(&question).await;
+            // Nobody listens any more if the call ended first.
+            let _ = results.send((call_id, outcome)).await;
+        });
+    }
+
     fn speak(&mut self, epoch: Epoch, clause: u32, text: String) {
         self.clock.spoke(epoch);
         let repeats = *self.first_epoch.get_or_insert(epoch) == epoch;
@@ -74,6 +92,20 @@ impl Actor {
             let error = ProviderError::Unavailable { cause: "queue".into() };
             tracing::error!(call_id = %self.held.call_id, kind = error.kind(), "the voice takes no more clauses");
             self.inputs.push_back(Input::TtsFailed { epoch, clause });
+        }
+    }
+
+    /// Another voice from here on. Whoever transcribes was told before of every language that may come.
+    fn speak_in(&mut self, language: &str) {
+        match self.app.providers.voices(&self.agent, language) {
+            Ok((first, second)) => {
+                let (tts, speaking) = tts::fail_over::speak(first, second, self.meter.clone(), self.tts_events.clone());
+                // The old one ends with its handle.
+                self.tts = tts;
+                self.tasks.spawn(speaking);
+            }
+            // It worked for the language before: a key cannot be missing.
+            Err(error) => tracing::error!(call_id = %self.held.call_id, %error, language, "no voice for this language"),
         }
     }
 

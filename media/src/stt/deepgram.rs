@@ -100,9 +100,10 @@ impl Wire for Nova {
 fn listen_url(base: &Url, model: &str, options: &Options) -> Url {
     let mut url = socket_url(base, "v1/listen");
     let mut query = url.query_pairs_mut();
+    let (language, hints) = language(options);
     query
         .append_pair("model", model)
-        .append_pair("language", &language(&options.language))
+        .append_pair("language", &language)
         .append_pair("encoding", "linear16")
         .append_pair("sample_rate", &SAMPLE_RATE_HZ.to_string())
         .append_pair("channels", "1")
@@ -113,6 +114,9 @@ fn listen_url(base: &Url, model: &str, options: &Options) -> Url {
         .append_pair("punctuate", "true")
         // Not smart_format: it may hold `speech_final` back while it formats a number.
         .append_pair("numerals", "true");
+    for hint in hints {
+        query.append_pair("language_hint", &hint);
+    }
     // Only this family knows them.
     for term in options.keyterms.iter().filter(|_| model.starts_with("nova-3")) {
         query.append_pair("keyterm", term);
@@ -121,12 +125,19 @@ fn listen_url(base: &Url, model: &str, options: &Options) -> Url {
     url
 }
 
-/// English keeps its region; mixed speech (`hi-en`, "Hinglish") needs the code-switching model; otherwise the bare language.
-fn language(tag: &str) -> String {
-    match language_parts(tag) {
-        (base, _) if base == "en" => tag.replace('_', "-"),
-        (_, "en" | "EN") => "multi".to_owned(),
-        (base, _) => base,
+/// What the code-switching model knows.
+pub(super) const TOLD_APART: [&str; 10] = ["en", "es", "fr", "de", "hi", "ru", "pt", "ja", "it", "nl"];
+
+/// English keeps its region, another language is named barely. Where several may be heard it takes the code-switching model, with
+/// those of them as hints that it knows; without our own among them it would be of no use.
+fn language(options: &Options) -> (String, Vec<String>) {
+    let (base, _) = language_parts(&options.language);
+    let told_apart: Vec<String> =
+        options.languages().into_iter().filter(|language| TOLD_APART.contains(&language.as_str())).collect();
+    match base.as_str() {
+        _ if told_apart.len() > 1 && told_apart.contains(&base) => ("multi".to_owned(), told_apart),
+        "en" => (options.language.replace('_', "-"), Vec::new()),
+        _ => (base, Vec::new()),
     }
 }
 
@@ -155,9 +166,19 @@ mod tests {
 
     #[test]
     fn languages_are_named_as_the_model_knows_them() {
-        for (tag, expected) in [("en-IN", "en-IN"), ("en", "en"), ("hi-IN", "hi"), ("hi-en", "multi"), ("ta-IN", "ta")]
-        {
-            assert_eq!(language(tag), expected, "{tag}");
+        for (tag, others, expected, hints) in [
+            ("en-IN", &[][..], "en-IN", &[][..]),
+            ("en", &[], "en", &[]),
+            ("hi-IN", &[], "hi", &[]),
+            ("hi-en", &[], "multi", &["hi", "en"]),
+            ("ta-IN", &[], "ta", &[]),
+            ("en-IN", &["hi-IN", "ta-IN"], "multi", &["en", "hi"]),
+            ("ta-IN", &["hi-IN", "en-IN"], "ta", &[]),
+        ] {
+            let others: Vec<String> = others.iter().map(|&other: &&str| other.to_owned()).collect();
+            let options = Options { language: tag.into(), others, ..Options::default() };
+            let (language, told) = language(&options);
+            assert_eq!((language.as_str(), told), (expected, hints.iter().map(|&hint: &&str| hint.to_owned()).collect()), "{tag}");
         }
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{
     Options, deepgram,
-    wire::{Heard, KeepAlive, Segment, Wire, language_parts, pcm, socket_url},
+    wire::{Heard, KeepAlive, Segment, Wire, pcm, socket_url},
 };
 use crate::{
     carrier::SAMPLE_RATE_HZ,
@@ -28,10 +28,10 @@ pub struct Flux {
 }
 
 impl Flux {
-    /// At `base_url`, as for Nova. Without a model it is the one for the call's language.
+    /// At `base_url`, as for Nova. Without a model it is the one for the call's languages.
     pub fn new(base_url: &Url, api_key: &SecretString, model: Option<&str>, options: &Options) -> Self {
-        let (base, rest) = language_parts(&options.language);
-        let is_english = base == "en" || base.is_empty();
+        let languages = options.languages();
+        let is_english = languages.iter().all(|language| matches!(language.as_str(), "en" | ""));
         let model = model.unwrap_or(if is_english { "flux-general-en" } else { "flux-general-multi" }).to_owned();
         let mut url = socket_url(base_url, "v2/listen");
         let mut query = url.query_pairs_mut();
@@ -45,9 +45,8 @@ impl Flux {
             query.append_pair("keyterm", term);
         }
         if model.ends_with("-multi") {
-            query.append_pair("language_hint", &base);
-            if rest.eq_ignore_ascii_case("en") && !is_english {
-                query.append_pair("language_hint", "en");
+            for language in languages.iter().filter(|language| deepgram::TOLD_APART.contains(&language.as_str())) {
+                query.append_pair("language_hint", language);
             }
         }
         drop(query);
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     fn flux(language: &str) -> Flux {
-        let options = Options { language: language.into(), keyterms: vec!["Whitefield".into()] };
+        let options = Options { language: language.into(), keyterms: vec!["Whitefield".into()], ..Options::default() };
         Flux::new(&"wss://api.in.deepgram.com".parse().unwrap(), &"k".into(), None, &options)
     }
 

@@ -24,13 +24,31 @@ use crate::provider::{FailOver, Provider, ProviderError};
 pub struct Options {
     /// BCP 47 (`en-IN`, `ta`); `hi-en` for speech that mixes Hindi and English.
     pub language: String,
+    /// Other languages (BCP 47) that may be heard; understood where the provider can tell several apart.
+    pub others: Vec<String>,
     /// Words worth listening for: names, products, places.
     pub keyterms: Vec<String>,
 }
 
+impl Options {
+    /// The bare languages that may be heard, each once, the call's own first. One for `en-IN`, two for `hi-en`.
+    pub(crate) fn languages(&self) -> Vec<String> {
+        let mut languages = Vec::new();
+        for tag in std::iter::once(&self.language).chain(&self.others) {
+            let (base, rest) = wire::language_parts(tag);
+            for language in [Some(base), rest.eq_ignore_ascii_case("en").then(|| "en".to_owned())].into_iter().flatten() {
+                if !languages.contains(&language) {
+                    languages.push(language);
+                }
+            }
+        }
+        languages
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { language: "en".into(), keyterms: Vec::new() }
+        Self { language: "en".into(), others: Vec::new(), keyterms: Vec::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Options,
-    wire::{Heard, KeepAlive, Segment, Wire, language_parts, socket_url},
+    wire::{Heard, KeepAlive, Segment, Wire, socket_url},
 };
 use crate::{
     audio::g711,
@@ -39,10 +39,11 @@ impl OpenAi {
         let mut url = socket_url(base_url, "realtime");
         url.query_pairs_mut().append_pair("intent", "transcription");
         let mut transcription = json!({"model": model, "keywords": options.keyterms});
-        let (base, rest) = language_parts(&options.language);
-        // Mixed speech is best left to the model.
-        if !base.is_empty() && !rest.eq_ignore_ascii_case("en") {
-            transcription["language"] = base.into();
+        // Several languages are best left to the model.
+        if let [language] = &*options.languages()
+            && !language.is_empty()
+        {
+            transcription["language"] = language.as_str().into();
         }
         // 8 kHz is only taken as G.711.
         let input = json!({"format": {"type": "audio/pcmu"}, "transcription": transcription, "noise_reduction": null,
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     fn openai() -> OpenAi {
-        let options = Options { language: "en-IN".into(), keyterms: vec!["Acme".into()] };
+        let options = Options { language: "en-IN".into(), keyterms: vec!["Acme".into()], ..Options::default() };
         OpenAi::new(&"https://api.openai.com/v1".parse().unwrap(), &"k".into(), "gpt-live-transcribe", &options)
     }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     Options,
-    wire::{Heard, KeepAlive, Segment, Wire, language_parts, pcm, socket_url},
+    wire::{Heard, KeepAlive, Segment, Wire, pcm, socket_url},
 };
 use crate::{
     carrier::SAMPLE_RATE_HZ,
@@ -37,7 +37,7 @@ impl Sarvam {
         let mut url = socket_url(base_url, "speech-to-text-realtime/ws");
         let mut query = url.query_pairs_mut();
         query
-            .append_pair("language_code", &language_code(&options.language))
+            .append_pair("language_code", &language_code(options))
             .append_pair("model", model)
             .append_pair("encoding", "linear16")
             .append_pair("sample_rate", &SAMPLE_RATE_HZ.to_string())
@@ -48,13 +48,12 @@ impl Sarvam {
     }
 }
 
-/// Every language is Indian here; mixed speech is detected. Odia is `or-IN` in realtime.
-fn language_code(tag: &str) -> String {
-    match language_parts(tag) {
-        (_, rest) if rest.eq_ignore_ascii_case("en") => "auto".to_owned(),
-        (base, _) if base == "od" => "or-IN".to_owned(),
-        (base, _) if base.is_empty() => "auto".to_owned(),
-        (base, _) => format!("{base}-IN"),
+/// Every language is Indian here; where there are several, each utterance's is detected. Odia is `or-IN` in realtime.
+fn language_code(options: &Options) -> String {
+    match &*options.languages() {
+        [language] if language == "od" => "or-IN".to_owned(),
+        [language] if !language.is_empty() => format!("{language}-IN"),
+        _ => "auto".to_owned(),
     }
 }
 
@@ -188,8 +187,10 @@ mod tests {
              &encoding=linear16&sample_rate=8000&endpointing=vad&silence_duration_ms=300"
         );
         for (tag, code) in [("hi-IN", "hi-IN"), ("en-US", "en-IN"), ("hi-en", "auto"), ("od-IN", "or-IN")] {
-            assert_eq!(language_code(tag), code, "{tag}");
+            assert_eq!(language_code(&Options { language: tag.into(), ..Options::default() }), code, "{tag}");
         }
+        let also_hindi = Options { language: "en-IN".into(), others: vec!["hi-IN".into()], ..Options::default() };
+        assert_eq!(language_code(&also_hindi), "auto");
     }
 
     #[test]
