@@ -84,6 +84,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(connect::get_connection))
         .routes(routes!(messages::post_sms, messages::get_sms))
         .routes(routes!(twilio::voice::post_voice))
+        .routes(routes!(twilio::whisper::post_whisper))
         .routes(routes!(twilio::post_status))
         .routes(routes!(twilio::post_recording))
         .routes(routes!(twilio::post_machine_detection))

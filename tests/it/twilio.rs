@@ -222,3 +222,27 @@ async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
     recorded(&app, campaign).await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_advisor_is_told_who_is_put_through_before_they_are_connected() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    let settings = json!({"transfer_to": ["+919811100001"]});
+    let (_, agent) = app.post("/voice-agents", json!({"name": "With an advisor", "settings": settings})).await;
+    let asks = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"}, {"do": "say", "text": "Yes, go ahead."},
+        {"do": "wait_for_agent"}, {"do": "say", "text": PURPOSE}, {"do": "wait_for_agent"}, {"do": "dtmf", "digits": "0"},
+        {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 20_000}]);
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [asks]})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let whispered = log(&app, "dial.whispered").await;
+    let [whispered] = &whispered[..] else { panic!("{whispered:?}") };
+    let text = whispered["texts"][0].as_str().unwrap();
+    assert!(text.starts_with("Priyamvada, from your campaign"), "{text}");
+    assert!(text.contains("Purpose: "), "{text}");
+    assert_eq!(calls(&app, campaign).await[0]["status"], "transferred");
+    app.finish().await;
+}
