@@ -198,7 +198,7 @@ async fn an_edited_voice_agent_is_a_new_version() {
     let advisors = json!({"settings": {"transfer_to": ["080 4718 0001", "the front desk"]}});
     let wrong = api.call("PUT", &path, Some(advisors)).await.json();
     assert_eq!(wrong["errors"][0]["pointer"], "/settings/transfer_to/1", "{wrong}");
-    let pointers = |problem: &Value| {
+    let pointers = |problem: &serde_json::Value| {
         let errors = problem["errors"].as_array().unwrap();
         errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
