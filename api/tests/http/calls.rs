@@ -209,7 +209,11 @@ async fn an_edited_voice_agent_is_a_new_version() {
     let tools = json!({"settings": {"tools": [tool("check", "https://10.0.0.1/"), tool("check", "https://example.com/"),
         tool("end_call", "https://example.com/")]}});
     let wrong = api.call("PUT", &path, Some(tools)).await.json();
-    assert_eq!(pointers(&wrong), ["/settings/tools/0/url", "/settings/tools/1/name", "/settings/tools/2/name"], "{wrong}");
+    assert_eq!(
+        pointers(&wrong),
+        ["/settings/tools/0/url", "/settings/tools/1/name", "/settings/tools/2/name"],
+        "{wrong}"
+    );
     assert_eq!(api.number("select count(*) from voice_agent_versions").await, 2);
     let good = json!({"settings": {"languages": ["hi-IN", "hi-en"], "tools": [tool("check", "https://example.com/")]}});
     let made = api.call("PUT", &path, Some(good)).await.json();
