@@ -6,9 +6,8 @@ use super::input::{LlmFailure, LlmFinish, ToolOutcome};
 use super::output::{CallEvent, EndReason, Evidence, Output};
 use super::reply::{Kind, OpenAsk, Reply};
 use super::tools::{self, BuiltIn};
-use crate::spoken;
-
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
+use crate::spoken;
 
 /// Tool calls that one answer of the model may make.
 const MOST_CALLS: usize = 8;
