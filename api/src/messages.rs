@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use shared::call::Carrier;
 use shared::id::MessageId;
 use shared::message::{self, Applied};
+use shared::outgoing_message;
 
 use crate::error::{ApiError, Problem};
 use crate::state::{App, AppState};
@@ -73,4 +75,30 @@ async fn apply(app: &AppState, id: MessageId) {
         }
         Err(_) => tracing::error!(message_id = %id, "the message is stored, but applying it took too long"),
     }
+}
+
+/// Exotel tells what became of a text message of ours (`SmsSid`, `Status`, `DetailedStatus`).
+#[utoipa::path(
+    post, path = "/webhooks/exotel/sms-status", tag = "webhooks", security(()),
+    params(("secret" = String, Query, description = "CALLBACK_SECRET")),
+    responses((status = OK, description = "noted"), (status = FORBIDDEN, body = Problem))
+)]
+pub async fn post_sms_status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
+    let (_, fields) = webhooks::genuine_fields(&app, request).await?;
+    let field = |name: &str| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let failed = field("Status").is_some_and(|status| matches!(status, "failed" | "failed-dnd"));
+    let arrived = field("Status") == Some("sent");
+    let failure = failed.then(|| field("DetailedStatus").unwrap_or("failed"));
+    if let (Some(sid), true) = (field("SmsSid"), failed || arrived) {
+        told(&app, Carrier::Exotel, sid, failure).await?;
+    }
+    Ok(StatusCode::OK)
+}
+
+/// A message that is told of before its sending has been written down stays `sent`: nothing follows from it.
+pub(crate) async fn told(app: &AppState, carrier: Carrier, sid: &str, failure: Option<&str>) -> Result<(), ApiError> {
+    let mut tx = app.db.begin().await?;
+    outgoing_message::arrived(&mut tx, carrier, sid, failure, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
 }

@@ -20,6 +20,7 @@ use shared::twilio_signature;
 use url::Url;
 
 use crate::error::{ApiError, Problem};
+use crate::messages;
 use crate::state::{App, AppState};
 use crate::webhooks::{MAX_FIELDS, store_and_apply};
 
@@ -67,6 +68,23 @@ pub async fn post_machine_detection(State(app): State<App>, request: Request) ->
 async fn told(app: &App, request: Request, source: Source, name: &'static str) -> Result<StatusCode, ApiError> {
     let webhook = genuine(app, request, source).await?;
     store_and_apply(app, Carrier::Twilio, &webhook, name).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Twilio tells what became of a text message of ours (`MessageSid`, `MessageStatus`, `ErrorCode`).
+#[utoipa::path(
+    post, path = "/webhooks/twilio/sms-status", tag = "webhooks", security(()),
+    responses((status = OK, description = "noted"), (status = FORBIDDEN, body = Problem))
+)]
+pub async fn post_sms_status(State(app): State<App>, request: Request) -> Result<StatusCode, ApiError> {
+    let webhook = genuine(&app, request, Source::CallProgress).await?;
+    let field = |name: &str| webhook.fields.get(name).map(String::as_str);
+    let status = field("MessageStatus").or_else(|| field("SmsStatus"));
+    let failed = matches!(status, Some("failed" | "undelivered"));
+    let failure = failed.then(|| field("ErrorCode").unwrap_or("failed"));
+    if let (Some(sid), true) = (field("MessageSid"), failed || status == Some("delivered")) {
+        messages::told(&app, Carrier::Twilio, sid, failure).await?;
+    }
     Ok(StatusCode::OK)
 }
 

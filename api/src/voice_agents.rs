@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::http_tool::MOST_TOOLS;
+use shared::http_tool::{MOST_TOOLS, is_name};
 use shared::id::VoiceAgentId;
 use shared::language::{self, Language};
+use shared::outgoing_message::{LONGEST_TEXT, MOST_TEMPLATES};
 use shared::phone::Phone;
 use shared::provider::ProviderKeys;
 use shared::voice_agent::{self, VoiceAgent, VoiceAgentSettings};
@@ -84,6 +85,9 @@ pub struct VoiceAgentSettingsView {
     wait_for_hello: bool,
     /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice, instead of streaming.
     gathered_speech: bool,
+    /// Texts that the agent may send by SMS when the human asks for one; each once per call.
+    #[schema(max_items = 10)]
+    messages: Vec<MessageTemplateView>,
     /// Addresses of your own that the agent may ask in a call. `POST` with `{id, tool, arguments, call}`; `X-Trunkline-Signature` is
     /// `sha256=` and the HMAC-SHA256 of the body under the account's `tool_secret`. What you answer (up to 2,000 characters, JSON or
     /// text) is read by the model. Only https, and only public addresses.
@@ -93,6 +97,21 @@ pub struct VoiceAgentSettingsView {
     /// them, too.
     #[schema(max_items = 5)]
     transfer_to: Vec<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents a text, which `shared` defines without knowing of OpenAPI")]
+pub struct MessageTemplateView {
+    /// What the model calls it.
+    #[schema(example = "brochure")]
+    name: String,
+    /// What it holds, for the model.
+    description: String,
+    /// Up to 1,000 characters; `{name}` and the list's columns are filled in.
+    #[schema(example = "Hello {name}, the brochure you asked for: https://example.com/b")]
+    text: String,
+    /// Its id in India's registry of texts (DLT), without which operators there deliver none.
+    dlt_template_id: Option<String>,
 }
 
 #[derive(Debug, ToSchema)]
@@ -265,6 +284,7 @@ fn read(
     }
     check_languages(&mut fields, &settings);
     check_tools(&mut fields, &settings, private_tools);
+    check_messages(&mut fields, &settings);
     if settings.keyterms.len() > MAX_KEYTERMS {
         fields.refuse("/settings/keyterms", "too_many", format!("at most {MAX_KEYTERMS} key terms"));
     }
@@ -322,6 +342,32 @@ fn check_tools(fields: &mut Fields, settings: &VoiceAgentSettings, private_allow
         }
         if settings.tools[..at].iter().any(|other| other.name == tool.name) {
             fields.refuse(format!("/settings/tools/{at}/name"), "duplicate", "another tool has this name");
+        }
+    }
+}
+
+fn check_messages(fields: &mut Fields, settings: &VoiceAgentSettings) {
+    if settings.messages.len() > MOST_TEMPLATES {
+        fields.refuse("/settings/messages", "too_many", format!("at most {MOST_TEMPLATES} texts"));
+    }
+    for (at, message) in settings.messages.iter().enumerate() {
+        let at_field = |field: &str| format!("/settings/messages/{at}/{field}");
+        if !is_name(&message.name) {
+            let detail = "a name is 1 to 64 lower-case letters, digits and underscores";
+            fields.refuse(at_field("name"), "invalid", detail);
+        } else if settings.messages[..at].iter().any(|other| other.name == message.name) {
+            fields.refuse(at_field("name"), "duplicate", "another text has this name");
+        }
+        match message.text.trim().chars().count() {
+            0 => fields.refuse(at_field("text"), "required", "there is nothing to send"),
+            count if count > LONGEST_TEXT => {
+                fields.refuse(
+                    at_field("text"),
+                    "too_long",
+                    format!("the text is longer than {LONGEST_TEXT} characters"),
+                );
+            }
+            _ => {}
         }
     }
 }

@@ -44,6 +44,17 @@ pub enum Entry {
         /// In the human's words.
         value: String,
     },
+    /// A text message that the human asked for.
+    Message {
+        /// The voice agent's name for it.
+        template: String,
+        /// With everything filled in.
+        text: String,
+        /// In India's registry.
+        dlt_template_id: Option<String>,
+        /// When, in domain time.
+        at: DateTime<Utc>,
+    },
     /// For the call's history.
     Event {
         /// What happened.
@@ -157,6 +168,9 @@ impl Writer {
             Entry::Unsettled(words) => self.store.unsettled(&self.held, words.as_ref()).await,
             Entry::Heard(words) => self.store.heard(&self.held, words).await,
             Entry::Answer { field, value } => self.store.answer(&self.held, field, value).await,
+            Entry::Message { template, text, dlt_template_id, at } => {
+                self.store.message(&self.held, template, text, dlt_template_id.as_deref(), *at).await
+            }
             Entry::Event { event, at } => self.store.event(&self.held, event, *at).await,
             Entry::FailedOver { over, at } => self.store.failed_over(&self.held, over, *at).await,
             Entry::Usage(used) => self.store.usage(&self.held, used).await,

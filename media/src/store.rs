@@ -15,6 +15,7 @@ use shared::{
     id::{AccountId, CallId},
     lead,
     ledger::{self, Used},
+    outgoing_message,
     phone::Phone,
     stream::{self, Briefing, NewStream, Unsettled},
     turn::{self, Role, Turn},
@@ -170,6 +171,20 @@ impl Store {
         let event =
             NewEvent { account_id: held.account_id, call_id: Some(held.call_id), lead_id: None, kind: &kind, data, at };
         call_event::record(&mut *tx, event).await?;
+        tx.commit().await
+    }
+
+    /// Writes down a text message with the job that sends it.
+    pub async fn message(
+        &self,
+        held: &Held,
+        template: &str,
+        text: &str,
+        dlt_template_id: Option<&str>,
+        at: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let mut tx = self.db.begin().await?;
+        outgoing_message::request(&mut tx, held.call_id, template, text, dlt_template_id, at).await?;
         tx.commit().await
     }
 

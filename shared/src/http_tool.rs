@@ -16,7 +16,7 @@ use crate::id::AccountId;
 
 /// Names that the agent's own tools have.
 pub const BUILT_IN: &[&str] =
-    &["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human"];
+    &["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human", "send_message"];
 /// Of one voice agent: every one is read by the model in every turn.
 pub const MOST_TOOLS: usize = 8;
 pub const MOST_ARGUMENTS: usize = 12;
@@ -143,7 +143,9 @@ impl HttpTool {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// What a model can call a thing by.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

@@ -40,6 +40,7 @@ pub mod lead_import;
 pub mod ledger;
 pub mod message;
 pub mod opt_out_words;
+pub mod outgoing_message;
 pub mod outlook;
 pub mod pace;
 pub mod phone;

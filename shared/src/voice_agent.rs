@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::http_tool::HttpTool;
 use crate::id::{AccountId, VoiceAgentId};
+use crate::outgoing_message::MessageTemplate;
 use crate::provider::{Choice, LlmProvider, SttProvider, TtsProvider};
 
 /// What an account decides about its voice agent; every field has a default, so that an empty object is a working agent.
@@ -54,6 +55,8 @@ pub struct VoiceAgentSettings {
     pub wait_for_hello: bool,
     /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
     pub gathered_speech: bool,
+    /// Texts that it may send when the human asks for one.
+    pub messages: Vec<MessageTemplate>,
     /// What else the model may do in a call: ask addresses of the account's own.
     pub tools: Vec<HttpTool>,
     /// Humans to whom the agent may hand the call, in E.164, the first to be rung first. Without any it offers none.
@@ -83,6 +86,7 @@ impl Default for VoiceAgentSettings {
             playbook: None,
             wait_for_hello: false,
             gathered_speech: false,
+            messages: Vec::new(),
             tools: Vec::new(),
             transfer_to: Vec::new(),
         }

@@ -9,6 +9,7 @@ mod expendable_queue;
 mod failover;
 mod faults;
 mod machines;
+mod messages;
 mod providers;
 mod resume;
 mod tidy;

@@ -82,6 +82,12 @@ pub struct ExotelConfig {
     /// The flow that runs on answer: a Voicebot applet at our `media`.
     #[arg(long, env = "EXOTEL_EXOPHLO_ID")]
     pub exotel_exophlo_id: Option<String>,
+    /// Sender of text messages as registered (DLT); the ExoPhone where absent.
+    #[arg(long, env = "EXOTEL_SMS_SENDER")]
+    pub exotel_sms_sender: Option<String>,
+    /// The account's entity in India's registry (DLT), without which no text message is taken there.
+    #[arg(long, env = "EXOTEL_DLT_ENTITY_ID")]
+    pub exotel_dlt_entity_id: Option<String>,
     /// `https://api.in.exotel.com` for accounts of the Mumbai cluster.
     #[arg(long, env = "EXOTEL_API_BASE_URL", default_value = "https://api.exotel.com")]
     pub exotel_api_base_url: url::Url,

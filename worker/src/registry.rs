@@ -9,6 +9,7 @@
 //! | `fetch_recording` | 4 | 180 s | 5 s to 1 h | one per recording |
 //! | `summarize_call` | 4 | 90 s | 5 s to 15 min | one per conversation |
 //! | `import_leads` | 1 | 600 s | 2 s to 60 s | one per uploaded list |
+//! | `send_message` | 4 | 30 s | 5 s to 5 min | one per text message asked for in a call |
 //! | `deliver_alert` | 2 | 20 s | 5 s to 1 h | one per alert |
 //! | `sweep` | 1 | 60 s | 2 s to 10 s | every 30 s, and at start |
 
@@ -38,6 +39,7 @@ pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::
         .register(queue(4, 180).backoff(secs(5), secs(3600)), jobs::fetch_recording::run)
         .register(queue(4, 90).backoff(secs(5), secs(900)), jobs::summarize_call::run)
         .register(queue(1, 600).backoff(secs(2), secs(60)), jobs::import_leads::run)
+        .register(queue(4, 30).backoff(secs(5), secs(300)), jobs::send_message::run)
         .register(queue(2, 20).backoff(secs(5), secs(3600)), jobs::deliver_alert::run)
         .register(queue(1, 60).backoff(secs(2), secs(10)), jobs::sweep::run)
         .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?))

@@ -7,7 +7,7 @@ use super::output::{CallEvent, EndReason, Evidence, Output};
 use super::reply::{Kind, OpenAsk, Reply};
 use super::tools::{self, BuiltIn};
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
-use crate::spoken;
+use crate::{playbook::prompt, spoken};
 
 /// Tool calls that one answer of the model may make.
 const MOST_CALLS: usize = 8;
@@ -203,6 +203,15 @@ impl Dialogue {
             BuiltIn::ScheduleCallback { when, note } => {
                 done = self.callback_noted(&when);
                 self.event(CallEvent::CallbackRequested { when, note });
+            }
+            BuiltIn::SendMessage { message } => {
+                let Some(template) = self.settings.messages.iter().find(|template| template.name == message) else {
+                    return self.refuse_call(id, "send_message".to_owned(), "there is no such message");
+                };
+                let text = prompt::render(&template.text, &self.settings.facts);
+                let dlt_template_id = template.dlt_template_id.clone();
+                self.emit(Output::SendMessage { template: message, text, dlt_template_id });
+                done = "it is on its way and arrives within a minute".to_owned();
             }
             BuiltIn::MarkDoNotCall { note } => {
                 self.forbid_calls(Evidence::Tool, note);

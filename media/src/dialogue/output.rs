@@ -67,6 +67,8 @@ pub enum Output {
     NoteHeard(UnsettledWords),
     /// The model noted an answer. A later one for the same field replaces it.
     RecordAnswer { field: String, value: String, at: CallTime },
+    /// The human asked for a text message. Of each template one goes out per call, however often it is asked for.
+    SendMessage { template: String, text: String, dlt_template_id: Option<String> },
     /// For `call_events`.
     Event(CallEvent),
     /// A counter for metrics: `dialogue_<name>_total`.

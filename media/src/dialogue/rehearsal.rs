@@ -247,6 +247,7 @@ impl Rehearsal {
                 self.tell("record", &format!("{speaker}  {}{cut}", turn.text));
             }
             Output::RecordAnswer { field, value, .. } => self.tell("note", &format!("{field}: {value}")),
+            Output::SendMessage { template, text, .. } => self.tell("sms", &format!("{template}: {text}")),
             Output::SpeakLanguage { language } => self.tell("voice", &language),
             Output::HangUp { reason } => self.tell("hang up", &format!("{reason:?}")),
             Output::Ended { reason } => self.tell("ended", &format!("{reason:?}")),

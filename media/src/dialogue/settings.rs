@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared::language::{self, Language};
+use shared::outgoing_message::MessageTemplate;
 
 use super::output::ToolSpec;
 use crate::playbook::{Lines, Playbook};
@@ -40,6 +41,8 @@ pub struct DialogueSettings {
     pub speculate: bool,
     /// Speak the first clause of an answer before its first sentence is whole.
     pub early_clause: bool,
+    /// Texts that `send_message` may send, by what the model calls them; may hold `{variables}`.
+    pub messages: Vec<MessageTemplate>,
     /// Tools beside the built-in ones; calls of them become `Output::RunTool`.
     pub tools: Vec<ToolSpec>,
     /// What happens when a machine answers.
@@ -66,6 +69,7 @@ impl DialogueSettings {
             barge_in: BargeInSettings::default(),
             speculate: true,
             early_clause: true,
+            messages: Vec::new(),
             tools: Vec::new(),
             on_machine: OnMachine::HangUp,
             can_transfer: false,

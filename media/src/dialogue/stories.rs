@@ -11,6 +11,8 @@ mod tools;
 mod turns;
 
 use super::rehearsal::{Answer, Rehearsal, settings};
+use shared::outgoing_message::MessageTemplate;
+
 use super::*;
 
 use Answer::{Calls, Fails, Silent, Text};

@@ -30,6 +30,7 @@ pub(crate) enum BuiltIn {
     ScheduleCallback { when: String, note: Option<String> },
     MarkDoNotCall { note: Option<String> },
     TransferToHuman { note: Option<String> },
+    SendMessage { message: String },
 }
 
 /// All tools offered in a conversation, in a fixed order (they are part of the cached prompt).
@@ -77,6 +78,16 @@ pub(crate) fn offered(settings: &DialogueSettings) -> Arc<[ToolSpec]> {
             &[("note", note)],
         ));
     }
+    if !settings.messages.is_empty() {
+        let names: Vec<&str> = settings.messages.iter().map(|message| message.name.as_str()).collect();
+        let what: Vec<String> =
+            settings.messages.iter().map(|message| format!("{}: {}", message.name, message.description)).collect();
+        let description = format!(
+            "Sends a text message to the phone that you are talking to, once they asked for it. {}",
+            what.join("; ")
+        );
+        tools.push(spec("send_message", &description, &[("message", json!({"type": "string", "enum": names}))]));
+    }
     tools.extend(settings.tools.iter().filter(|tool| !is_built_in(&tool.name)).cloned());
     tools.into()
 }
@@ -122,6 +133,7 @@ pub(crate) fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str
             text("when").map(|when| BuiltIn::ScheduleCallback { when, note: text("note") }).ok_or("when is needed")
         }
         "mark_do_not_call" => Ok(BuiltIn::MarkDoNotCall { note: text("note") }),
+        "send_message" => text("message").map(|message| BuiltIn::SendMessage { message }).ok_or("message is needed"),
         "transfer_to_human" => Ok(BuiltIn::TransferToHuman { note: text("note") }),
         _ => Err("there is no such tool"),
     }

@@ -51,6 +51,7 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     }
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.messages.clone_from(&agent.messages);
     settings.tools = agent.tools.iter().map(tool).collect();
     settings.can_transfer = !agent.transfer_to.is_empty();
     settings.speculate = config.uses(Trick::Speculation);

@@ -44,6 +44,10 @@ impl Actor {
             }
             Output::NoteHeard(words) => self.recorder.put(Entry::Heard(store::unsettled(&words))),
             Output::RecordAnswer { field, value, .. } => self.recorder.put(Entry::Answer { field, value }),
+            Output::SendMessage { template, text, dlt_template_id } => {
+                let at = self.app.store.now();
+                self.recorder.put(Entry::Message { template, text, dlt_template_id, at });
+            }
             Output::Event(event) => self.recorder.put(Entry::Event { event, at: self.app.store.now() }),
             Output::Metric(name) => metrics::counter!(format!("dialogue_{name}_total")).increment(1),
             Output::HangUp { reason } => {

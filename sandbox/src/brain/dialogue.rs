@@ -20,7 +20,8 @@ const MAX_ASKS: usize = 2;
 pub(super) const UNDECIDED: &str = "undecided";
 
 /// Functions that every agent of the product has; any other is its account's own.
-const KNOWN: [&str; 5] = ["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human"];
+const KNOWN: [&str; 6] =
+    ["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human", "send_message"];
 
 /// What the caller last asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -327,6 +328,9 @@ impl State {
         }
         if self.wants_callback && self.callback_agreed() && !self.called.contains("schedule_callback") {
             calls.extend(self.call(conversation, "schedule_callback"));
+        }
+        if self.intent == Some(Intent::WantsDetails) && !self.called.contains("send_message") {
+            calls.extend(self.call(conversation, "send_message"));
         }
         // Whatever else it is offered it uses where somebody wants to know something, once per question.
         if matches!(self.intent, Some(Intent::Question | Intent::AsksPrice))

@@ -9,6 +9,7 @@ mod calls;
 mod error;
 pub mod frames;
 pub mod interpreter;
+mod messages;
 mod recordings;
 pub mod signature;
 mod stream;
@@ -41,6 +42,7 @@ pub fn router() -> Router<Arc<World>> {
     let account = Router::new()
         .route("/Calls.json", post(calls::create).get(calls::list))
         .route("/Calls/{call}", get(calls::fetch).post(calls::update))
+        .route("/Messages.json", post(messages::create))
         .route("/Recordings.json", get(recordings::list))
         .route("/Recordings/{recording}", get(recordings::fetch))
         .fallback(account::nothing_here);

@@ -144,10 +144,22 @@ pub fn common(world: &World, call: &Call, status: &str) -> Fields {
     .into()
 }
 
-/// Posts a signed form; the answer's status and body, or why there is none. `data` joins the log's entry.
+/// Posts a signed form about a call, as [`send`] does.
 pub async fn post(
     world: &World,
     call: &Call,
+    url: &Url,
+    fields: &[(String, String)],
+    kind: &str,
+    data: Value,
+) -> Result<(StatusCode, String), String> {
+    send(world, &call.sid, url, fields, kind, data).await
+}
+
+/// Posts a signed form; the answer's status and body, or why there is none. `data` joins the log's entry, under `sid`.
+pub async fn send(
+    world: &World,
+    sid: &str,
     url: &Url,
     fields: &[(String, String)],
     kind: &str,
@@ -171,7 +183,7 @@ pub async fn post(
     let answer: Result<(StatusCode, String), String> = asked.await;
     let fields: serde_json::Map<String, Value> =
         fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    data["sid"] = call.sid.as_str().into();
+    data["sid"] = sid.into();
     data["url"] = url.as_str().into();
     data["answer"] = answer.as_ref().map_or(Value::Null, |(status, _)| status.as_u16().into());
     data["error"] = answer.as_ref().err().map_or(Value::Null, |error| error.as_str().into());

@@ -9,7 +9,7 @@ use shared::phone::Phone;
 
 use self::answer::{Body, CallFields, list_of};
 use super::http::{self, Http};
-use super::{CarrierCall, CarrierError, Doubt, PlaceRequest, Placed};
+use super::{CarrierCall, CarrierError, Doubt, PlaceRequest, Placed, TextMessage};
 use crate::config::{Config, required};
 
 const PAGE_SIZE: &str = "100";
@@ -27,6 +27,9 @@ pub struct Exotel {
     caller_id: String,
     flow_url: String,
     status_callback: url::Url,
+    sms_sender: String,
+    sms_callback: url::Url,
+    dlt_entity_id: Option<String>,
     time_limit_secs: u64,
     ring_timeout_secs: u64,
 }
@@ -46,6 +49,11 @@ impl Exotel {
             .extend(["webhooks", "exotel", "call-status"]);
         status_callback.set_query(None);
         status_callback.query_pairs_mut().append_pair("secret", config.callback_secret.expose_secret());
+        let mut sms_callback = status_callback.clone();
+        if let Ok(mut path) = sms_callback.path_segments_mut() {
+            path.pop().push("sms-status");
+        }
+        let number = required("EXOTEL_VIRTUAL_NUMBER", exotel.exotel_virtual_number.as_ref())?.clone();
         Ok(Self {
             http: Http::new("exotel", config.dialing.timeout(), answer::rejected)?,
             base: exotel.exotel_api_base_url.clone(),
@@ -53,7 +61,10 @@ impl Exotel {
             account,
             key: required("EXOTEL_API_KEY", exotel.exotel_api_key.as_ref())?.clone(),
             token: required("EXOTEL_API_TOKEN", exotel.exotel_api_token.as_ref())?.clone(),
-            caller_id: required("EXOTEL_VIRTUAL_NUMBER", exotel.exotel_virtual_number.as_ref())?.clone(),
+            sms_sender: exotel.exotel_sms_sender.clone().unwrap_or_else(|| number.clone()),
+            sms_callback,
+            dlt_entity_id: exotel.exotel_dlt_entity_id.clone(),
+            caller_id: number,
             status_callback,
             time_limit_secs: config.max_call_duration().as_secs(),
             ring_timeout_secs: config.dialing.ring_timeout().as_secs(),
@@ -89,6 +100,30 @@ impl Exotel {
         // One client in the wild was answered with 200 and nothing: that call may ring.
         let id = placed.and_then(|body| body.call.sid).filter(|sid| !sid.is_empty());
         id.map(|carrier_call_id| Placed { carrier_call_id }).ok_or(CarrierError::Indeterminate(Doubt::Unreadable))
+    }
+
+    /// Hands a text message over (§1.10); gives its sid. Send a request at most once.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]: only `Indeterminate` leaves open whether it was taken.
+    pub async fn send_message(&self, message: &TextMessage) -> Result<String, CarrierError> {
+        let encoding = if message.text.is_ascii() { "plain" } else { "unicode" };
+        let mut form = vec![
+            ("From", self.sms_sender.as_str()),
+            ("To", &message.phone),
+            ("Body", &message.text),
+            ("EncodingType", encoding),
+            // The human asked for it.
+            ("SmsType", "transactional"),
+            ("StatusCallback", self.sms_callback.as_str()),
+        ];
+        form.extend(self.dlt_entity_id.as_deref().map(|entity| ("DltEntityId", entity)));
+        form.extend(message.dlt_template_id.as_deref().map(|template| ("DltTemplateId", template)));
+        let request = self.authorized(self.http.post(self.url(&["Sms", "send.json"]))).form(&form);
+        let body = self.http.exchange(request).await?;
+        let taken: Option<SmsAnswer> = serde_json::from_slice(&body).ok();
+        let sid = taken.and_then(|taken| taken.message.sid).filter(|sid| !sid.is_empty());
+        sid.ok_or(CarrierError::Indeterminate(Doubt::Unreadable))
     }
 
     /// What the carrier knows of a call; `None` if it knows of none with this id.
@@ -155,6 +190,19 @@ impl Exotel {
 fn ist(at: DateTime<Utc>) -> String {
     let zone = FixedOffset::east_opt(5 * 3600 + 1800).expect("five and a half hours are less than a day");
     at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `{"SMSMessage": {"Sid": "…", "Status": "queued", …}}`.
+#[derive(Debug, Deserialize)]
+struct SmsAnswer {
+    #[serde(rename = "SMSMessage")]
+    message: SmsFields,
+}
+
+#[derive(Debug, Deserialize)]
+struct SmsFields {
+    #[serde(rename = "Sid")]
+    sid: Option<String>,
 }
 
 /// `{"RestException": {"Status": 403, "Message": ".."}}`.

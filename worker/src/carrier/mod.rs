@@ -114,6 +114,17 @@ impl Client {
         }
     }
 
+    /// Hands a text message over; gives the carrier's own id for it. Send a request at most once.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]: only `Indeterminate` leaves open whether it was taken.
+    pub async fn send_message(&self, message: &TextMessage) -> Result<String, CarrierError> {
+        match self {
+            Self::Exotel(exotel) => exotel.send_message(message).await,
+            Self::Twilio(twilio) => twilio.send_message(message).await,
+        }
+    }
+
     /// A request for a recording: with our credentials only where they belong.
     pub fn recording_request(&self, http: &reqwest::Client, url: &url::Url) -> reqwest::RequestBuilder {
         let request = http.get(url.clone());
@@ -142,6 +153,16 @@ pub struct PlaceRequest {
     /// Our own name for the call: it comes back with every event.
     pub reference: String,
     pub record: bool,
+}
+
+/// A text message to send. The same request is never sent twice.
+#[derive(Clone, Debug)]
+pub struct TextMessage {
+    /// E.164.
+    pub phone: String,
+    pub text: String,
+    /// India's registry of texts knows it by this.
+    pub dlt_template_id: Option<String>,
 }
 
 /// The carrier took the call; the phone may ring.

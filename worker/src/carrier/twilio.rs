@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use self::answer::{CallFields, CallList, RecordingList};
 use super::http::{self, Http};
-use super::{CarrierCall, CarrierError, Doubt, PlaceRequest, Placed, Progress, Rejection};
+use super::{CarrierCall, CarrierError, Doubt, PlaceRequest, Placed, Progress, Rejection, TextMessage};
 use crate::config::{Config, required};
 
 /// One person is not called more often between a request and its horizon.
@@ -88,6 +88,28 @@ impl Twilio {
         let placed: CallFields = http::read(&self.http.exchange(request).await?)?;
         let id = placed.sid.filter(|sid| !sid.is_empty());
         id.map(|carrier_call_id| Placed { carrier_call_id }).ok_or(CarrierError::Indeterminate(Doubt::Unreadable))
+    }
+
+    /// Hands a text message over (§2.7); gives its sid. Send a request at most once.
+    ///
+    /// # Errors
+    /// See [`CarrierError`]: only `Indeterminate` leaves open whether it was taken.
+    pub async fn send_message(&self, message: &TextMessage) -> Result<String, CarrierError> {
+        let mut callback = self.ours.clone();
+        if let Ok(mut path) = callback.path_segments_mut() {
+            path.pop_if_empty().extend(["webhooks", "twilio", "sms-status"]);
+        }
+        callback.set_query(None);
+        let form = [
+            ("To", message.phone.as_str()),
+            ("From", &self.number),
+            ("Body", &message.text),
+            ("StatusCallback", callback.as_str()),
+        ];
+        let request = self.authorized(self.http.post(self.url(&["Messages.json"]))).form(&form);
+        // It answers as calls do.
+        let taken: CallFields = http::read(&self.http.exchange(request).await?)?;
+        taken.sid.filter(|sid| !sid.is_empty()).ok_or(CarrierError::Indeterminate(Doubt::Unreadable))
     }
 
     /// What the carrier knows of a call; `None` if it knows of none with this id.

@@ -15,10 +15,12 @@ use shared::jobs::fetch_recording::FetchRecording;
 use shared::jobs::import_leads::ImportLeads;
 use shared::jobs::place_call::PlaceCall;
 use shared::jobs::reconcile_call::ReconcileCall;
+use shared::jobs::send_message::SendMessage;
 use shared::jobs::settle_call::SettleCall;
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::jobs::sweep::Sweep;
 use shared::message;
+use shared::outgoing_message;
 use shared::sweep;
 use sqlx::PgPool;
 
@@ -51,6 +53,8 @@ pub async fn run(_job: Sweep, _job_context: JobContext, ctx: Context) -> Result<
     ensure(db, summaries.into_iter().map(|call_id| SummarizeCall { call_id })).await?;
     let recordings = sweep::pending_recordings(db).await.retry()?;
     ensure(db, recordings.into_iter().map(|call_id| FetchRecording { call_id })).await?;
+    let messages = outgoing_message::unsent(db).await.retry()?;
+    ensure(db, messages.into_iter().map(|message_id| SendMessage { message_id })).await?;
     let imports = sweep::unread_imports(db).await.retry()?;
     ensure(db, imports.into_iter().map(|import_id| ImportLeads { import_id })).await?;
 

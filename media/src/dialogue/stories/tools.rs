@@ -56,16 +56,16 @@ fn a_model_that_only_calls_tools_is_made_to_speak_or_given_up() {
 fn a_tool_outside_is_waited_for_and_survives_a_barge_in() {
     let mut settings = settings("Hello?");
     settings.tools = vec![ToolSpec {
-        name: "send_message".to_owned(),
+        name: "send_details".to_owned(),
         description: String::new(),
         parameters: serde_json::json!({}),
     }];
     let mut call = Rehearsal::with(settings, None);
-    call.answers([Calls("One moment please.", vec![("send_message", "{}")]), Text("Fine.")]);
+    call.answers([Calls("One moment please.", vec![("send_details", "{}")]), Text("Fine.")]);
     call.says(1_500, 2_500, "Send me the details.");
     call.says(4_200, 5_200, "And the price too.");
     call.until(5_000);
-    call.assert_tells("tool     c1-0 send_message");
+    call.assert_tells("tool     c1-0 send_details");
     call.at(5_100, Input::ToolResult { call_id: "c1-0".to_owned(), outcome: ToolOutcome::Ok("sent".to_owned()) });
     call.at(5_110, Input::ToolResult { call_id: "c1-0".to_owned(), outcome: ToolOutcome::Ok("sent twice".to_owned()) });
     call.until(8_000);
@@ -93,12 +93,12 @@ fn a_second_of_silence_while_a_tool_runs_is_bridged_once_and_is_no_answer() {
 fn a_tool_that_never_answers_is_answered_for() {
     let mut settings = settings("Hello?");
     settings.tools = vec![ToolSpec {
-        name: "send_message".to_owned(),
+        name: "send_details".to_owned(),
         description: String::new(),
         parameters: serde_json::json!({}),
     }];
     let mut call = Rehearsal::with(settings, None);
-    call.answers([Calls("", vec![("send_message", "{}")]), Text("Sorry, that did not work.")]);
+    call.answers([Calls("", vec![("send_details", "{}")]), Text("Sorry, that did not work.")]);
     call.says(1_500, 2_500, "Send me the details.");
     call.until(16_000);
     call.assert_tells("11.300  event    tool_failed");
@@ -112,4 +112,26 @@ fn somebody_who_forbids_calls_is_believed_without_the_model() {
     call.until(4_000);
     call.assert_tells("event    do_not_call_requested");
     assert!(call.dialogue.snapshot().do_not_call);
+}
+
+#[test]
+fn a_text_message_is_sent_with_its_variables_filled_in_and_the_model_is_told() {
+    let mut settings = settings("Hello?");
+    settings.facts.insert("name".to_owned(), "Ravi".to_owned());
+    settings.messages = vec![MessageTemplate {
+        name: "brochure".to_owned(),
+        description: "the project's brochure".to_owned(),
+        text: "Hello {name}, here it is: https://example.com/b".to_owned(),
+        dlt_template_id: None,
+    }];
+    let mut call = Rehearsal::with(settings, None);
+    let calls = vec![("send_message", r#"{"message":"brochure"}"#), ("send_message", r#"{"message":"cheque"}"#)];
+    call.answers([Calls("", calls), Text("I have sent it.")]);
+    call.says(1_500, 2_500, "Send me the details.");
+    call.until(6_000);
+    call.assert_tells("sms      brochure: Hello Ravi, here it is: https://example.com/b");
+    call.assert_keeps_quiet_about("cheque");
+    call.assert_tells("event    tool_failed");
+    let answers: Vec<_> = call.asked[1].iter().filter(|message| matches!(message, Message::Tool { .. })).collect();
+    assert!(matches!(answers[..], [Message::Tool { content, .. }, _] if content.contains("on its way")), "{answers:?}");
 }
