@@ -28,5 +28,6 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod stt;
+pub mod tape;
 pub mod tts;
 pub mod usage;

@@ -45,6 +45,7 @@ pub mod preflight;
 pub mod price_book;
 pub mod provider;
 pub mod recording;
+pub mod recording_piece;
 pub mod report;
 pub mod resumption;
 pub mod retry_policy;

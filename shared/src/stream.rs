@@ -70,6 +70,8 @@ pub struct Briefing {
     pub lead_id: Option<LeadId>,
     pub attempt: i32,
     pub settings: VoiceAgentSettings,
+    /// The campaign wants its calls recorded.
+    pub records: bool,
     /// What the campaign has to say to an answering machine.
     pub voicemail_message: Option<String>,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
@@ -157,7 +159,7 @@ pub async fn begin(
     .await?;
     let known = sqlx::query!(
         r#"
-        select v.settings, (select voicemail_message from campaigns where id = c.campaign_id) as voicemail_message,
+        select v.settings, g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
                 status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
                 consent_basis,consent_at,consent_source}'::text[]
@@ -165,6 +167,7 @@ pub async fn begin(
             coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!"
         from calls c
         join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
+        left join campaigns g on g.id = c.campaign_id
         left join leads l on l.id = c.lead_id
         where c.id = $1
         "#,
@@ -185,6 +188,7 @@ pub async fn begin(
         lead_id: call.lead_id,
         attempt: call.attempt,
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
+        records: known.records,
         voicemail_message: known.voicemail_message,
         lead,
         answers: object(known.answers),

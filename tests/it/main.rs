@@ -10,6 +10,7 @@ mod failover;
 mod faults;
 mod machines;
 mod providers;
+mod recordings;
 mod resume;
 mod tidy;
 mod torture;

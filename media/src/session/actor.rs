@@ -28,6 +28,7 @@ use crate::{
     recorder::{Entry, Recorder},
     store::Held,
     stt::{SttControl, SttEvent, SttHandle},
+    tape::{Piece, Tape},
     tts::{self, TtsEvent, TtsHandle},
     usage::Meter,
 };
@@ -69,6 +70,8 @@ pub(super) struct Actor {
     pub(super) tts: TtsHandle,
     pub(super) pacer: mpsc::Sender<PacerCommand>,
     pub(super) recorder: Recorder,
+    /// The call's own recording, where its campaign wants one.
+    tape: Option<Tape>,
     pub(super) asking: Option<(AskId, AbortHandle)>,
     pub(super) thinker: Thinker,
     pub(super) meter: Meter,
@@ -143,10 +146,16 @@ impl Actor {
             tasks.spawn(async move { warming.warm_up().await });
         }
 
+        let elapsed = briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed);
+        let tape = briefing.records.then(|| {
+            let piece = Piece { account_id: held.account_id, call_id: held.call_id, offset: elapsed };
+            app.record(piece, began)
+        });
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
         let (pacer_ended, pacer_end) = mpsc::channel(1);
-        let pacing = pacer::run(sink, Writer::of(carrier, &start.stream_sid), app.pacer, commands, reports);
+        let pacing =
+            pacer::run(sink, Writer::of(carrier, &start.stream_sid), app.pacer, commands, reports, tape.clone());
         tasks.spawn(async move {
             let end = pacing.await;
             // Nobody listens any more if the call ended first.
@@ -171,13 +180,14 @@ impl Actor {
             app,
             held,
             began,
-            elapsed: briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed),
+            elapsed,
             inputs: VecDeque::new(),
             clock: ReplyClock::default(),
             stt,
             tts,
             pacer,
             recorder,
+            tape,
             asking: None,
             thinker,
             meter,
@@ -266,6 +276,9 @@ impl Actor {
     /// question finds the answer; where that takes too long, a conversation that goes on elsewhere says so by breaking the socket.
     async fn leave(self, mut carrier: SplitStream<WebSocket>) {
         let reason = self.ended.unwrap_or(EndReason::StreamLost);
+        if let Some(tape) = &self.tape {
+            tape.end(Instant::now());
+        }
         let snapshot = self.dialogue.snapshot();
         let phase = if self.closing && goes_on(reason) { Phase::Closing } else { Phase::Ended };
         self.recorder.put(Entry::Heartbeat {
@@ -370,7 +383,7 @@ impl Actor {
 
     fn carrier_event(&mut self, event: Result<CarrierEvent, FrameError>, samples: &[i16]) {
         match event {
-            Ok(CarrierEvent::Media { .. }) => self.listen(samples),
+            Ok(CarrierEvent::Media { timestamp_ms }) => self.listen(timestamp_ms, samples),
             Ok(CarrierEvent::Mark { name }) => self.order(PacerCommand::Marked { name }),
             Ok(CarrierEvent::Dtmf { digit }) => self.give(Input::Dtmf { digit }),
             Ok(CarrierEvent::Stop { reason }) => {
@@ -399,8 +412,11 @@ impl Actor {
     }
 
     /// Sound of the human: to the transcriber at once, and through our own ear.
-    fn listen(&mut self, samples: &[i16]) {
+    fn listen(&mut self, timestamp_ms: Option<u64>, samples: &[i16]) {
         self.last_media_at = Instant::now();
+        if let Some(tape) = &self.tape {
+            tape.human(self.last_media_at, timestamp_ms, samples);
+        }
         let dropped = self.stt.audio.push(samples);
         if dropped > 0 {
             metrics::counter!("dropped_audio_samples_total", "to" => "stt").increment(dropped as u64);
