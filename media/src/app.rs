@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use shared::storage::Storage;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,7 +36,9 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Where recordings begin.
     pub tapes: Tapes,
-    /// Where they go.
+    /// The object store.
+    pub storage: Storage,
+    /// What brings recordings there.
     pub shipper: Arc<Shipper>,
 }
 
@@ -44,13 +47,15 @@ impl App {
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
         let providers = Providers::new(&config)?;
         let tapes = Tapes::start(config.spool_dir.clone(), config.max_spool_bytes())?;
-        let shipper = Shipper::new(config.spool_dir.clone(), config.storage.open()?, store.clone());
+        let storage = config.storage.open()?;
+        let shipper = Shipper::new(config.spool_dir.clone(), storage.clone(), store.clone());
         Ok(Arc::new(Self {
             providers,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),
             tasks: TaskTracker::new(),
             tapes,
+            storage,
             shipper: Arc::new(shipper),
             config,
             store,

@@ -209,7 +209,7 @@ pub async fn recording(
     .await
 }
 
-/// Where the stored recordings of a campaign are, so that they can go when it does.
+/// Where the stored recordings of a campaign are, of its calls and for machines, so that they can go when it does.
 pub async fn recording_keys(
     db: impl PgExecutor<'_>,
     account: AccountId,
@@ -224,6 +224,9 @@ pub async fn recording_keys(
         select p.object_key
         from recording_pieces p join calls c on c.id = p.call_id
         where c.account_id = $1 and c.campaign_id = $2
+        union all
+        select voicemail_recording_key from campaigns
+        where account_id = $1 and id = $2 and voicemail_recording_key is not null
         "#,
         account as AccountId,
         campaign as CampaignId,

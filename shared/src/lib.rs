@@ -58,3 +58,4 @@ pub mod transfer;
 pub mod turn;
 pub mod twilio_signature;
 pub mod voice_agent;
+pub mod voicemail_recording;

@@ -10,6 +10,7 @@ use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
 use crate::turn::{self, Turn};
 use crate::voice_agent::VoiceAgentSettings;
+use crate::voicemail_recording::{self, VoicemailRecording};
 
 /// The live call that a stream belongs to, by the carrier's own call id.
 ///
@@ -74,6 +75,8 @@ pub struct Briefing {
     pub records: bool,
     /// What the campaign has to say to an answering machine.
     pub voicemail_message: Option<String>,
+    /// What it plays to one instead, where it can be had.
+    pub voicemail_recording: Option<VoicemailRecording>,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
     pub lead: serde_json::Map<String, serde_json::Value>,
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
@@ -190,6 +193,10 @@ pub async fn begin(
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
         records: known.records,
         voicemail_message: known.voicemail_message,
+        voicemail_recording: match call.campaign_id {
+            Some(campaign) => voicemail_recording::of_campaign(&mut *db, call.account_id, campaign).await?,
+            None => None,
+        },
         lead,
         answers: object(known.answers),
         turns: turn::of_call(db, call_id).await?,

@@ -60,7 +60,8 @@ pub fn assemble(parts: Vec<Part>) -> io::Result<Assembled> {
     Ok(Assembled { wav, size_bytes, duration_ms: (frames / FRAMES_PER_MS) as i64, sha256 })
 }
 
-fn lay(part: Part, raw: &mut File) -> io::Result<()> {
+fn lay(mut part: Part, raw: &mut File) -> io::Result<()> {
+    part.wav.seek(SeekFrom::Start(0))?;
     let mut reader = WavReader::new(BufReader::new(part.wav)).map_err(as_io)?;
     let offset = u64::try_from(part.offset_ms).ok().filter(|_| part.offset_ms <= LONGEST_MS);
     let Some(offset) = offset.filter(|_| reader.spec() == FORMAT) else {

@@ -15,7 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{briefing, reply_clock::ReplyClock, thinking::Thinker};
+use super::{
+    briefing,
+    reply_clock::ReplyClock,
+    thinking::Thinker,
+    words::{phase_name, reason_name},
+};
 use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
@@ -90,6 +95,10 @@ pub(super) struct Actor {
     stt_down: bool,
     last_media_at: Instant,
     taken_over: CancellationToken,
+    /// The campaign's recording for answering machines: where it is, and its sound once that is here.
+    pub(super) voicemail_key: Option<String>,
+    pub(super) voicemail: Option<Arc<[i16]>>,
+    pub(super) fetched: mpsc::Sender<Arc<[i16]>>,
     /// The goodbye has begun: whoever takes the call up must know.
     closing: bool,
     inbox: Inbox,
@@ -104,6 +113,7 @@ struct Inbox {
     overs: mpsc::Receiver<FailOver>,
     reports: mpsc::Receiver<Report>,
     pacer_end: mpsc::Receiver<PacerEnd>,
+    fetched: mpsc::Receiver<Arc<[i16]>>,
 }
 
 impl Actor {
@@ -162,6 +172,7 @@ impl Actor {
             let _ = pacer_ended.send(end).await;
         });
 
+        let (fetched, fetched_inbox) = mpsc::channel(1);
         let taken_over = CancellationToken::new();
         let (recorder, recording) = Recorder::new(app.store.clone(), held.clone(), taken_over.clone());
         // Outlives the call: what was said is still written when the human has hung up.
@@ -204,6 +215,9 @@ impl Actor {
             stt_down: false,
             last_media_at: began,
             taken_over,
+            voicemail_key: briefing.voicemail_recording.map(|recording| recording.object_key),
+            voicemail: None,
+            fetched,
             closing: false,
             inbox: Inbox {
                 stt: stt_inbox,
@@ -212,6 +226,7 @@ impl Actor {
                 overs: overs_inbox,
                 reports: report_inbox,
                 pacer_end,
+                fetched: fetched_inbox,
             },
         })
     }
@@ -246,6 +261,7 @@ impl Actor {
                         self.give(Input::StreamStopped { reason: StreamEnd::Lost });
                     }
                 }
+                Some(samples) = self.inbox.fetched.recv() => self.recording_fetched(samples),
                 _ = heartbeat.tick() => self.heartbeat(),
                 () = sleep_until(media_gone_at) => {
                     metrics::counter!("streams_cut_total", "cause" => "no_media").increment(1);
@@ -572,34 +588,4 @@ impl Actor {
 /// The conversation is broken off, not over.
 fn goes_on(reason: EndReason) -> bool {
     resumption::breaks_off(reason_name(reason))
-}
-
-pub(super) fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Opening => "opening",
-        Phase::Listening => "listening",
-        Phase::Heard => "heard",
-        Phase::Thinking => "thinking",
-        Phase::Speaking => "speaking",
-        Phase::Ducked => "ducked",
-        Phase::Machine => "machine",
-        Phase::Closing => "closing",
-        Phase::Ended => "ended",
-    }
-}
-
-pub(super) fn reason_name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::AgentFinished => "agent_finished",
-        EndReason::TransferToHuman => shared::transfer::TRANSFER_TO_HUMAN,
-        EndReason::MachineAnswered => "machine_answered",
-        EndReason::Silence => "silence",
-        EndReason::MaxDuration => "max_duration",
-        EndReason::LlmUnavailable => "llm_unavailable",
-        EndReason::SpeechUnavailable => "speech_unavailable",
-        EndReason::TranscriptUnavailable => "transcript_unavailable",
-        EndReason::HumanHungUp => "human_hung_up",
-        EndReason::StreamLost => resumption::STREAM_LOST,
-        EndReason::HandedOver => resumption::HANDED_OVER,
-    }
 }

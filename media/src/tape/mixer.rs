@@ -210,7 +210,8 @@ mod tests {
             }
             while !mixer.finish(delays.len() as i64 * 20 * MS, &mut out) {}
             let human: Vec<i16> = out.chunks_exact(2).map(|pair| pair[0]).collect();
-            prop_assert_eq!(human, expected);
+            let differs = human.iter().zip(&expected).position(|(is, should)| is != should);
+            prop_assert_eq!((differs, human.len()), (None, expected.len()));
         }
     }
 }

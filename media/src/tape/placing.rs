@@ -10,9 +10,12 @@ use std::collections::VecDeque;
 pub(super) const HOLD: i64 = 1_000 * PER_MS;
 /// Clocks that differ by less are the same: a stamp has whole milliseconds, and a frame is never on time to the sample.
 const DRIFT: i64 = 60 * PER_MS;
+/// A carrier's clock is followed to where everything comes later only when nothing has been in time for so long: until then the
+/// network is slow, which passes.
+const PATIENCE: i64 = 10_000 * PER_MS;
 /// A frame so near to the end of the one before follows it without a seam.
 const SEAM: i64 = 10 * PER_MS;
-/// Stamps that leap by more belong to another clock: the carrier's has started anew, or says nonsense.
+/// Stamps that leap by more, or go back, belong to another clock: the carrier's has started anew, or says nonsense.
 const LEAP: i64 = 10_000 * PER_MS;
 /// Frames held at most: a carrier that sends more in a second is placing none of them right anyway.
 const MAX_HELD: usize = 400;
@@ -25,7 +28,16 @@ struct Held {
     behind: i64,
     /// Which of the clocks that this stream has had.
     clock: u32,
+    is_stamped: bool,
     samples: Vec<i16>,
+}
+
+/// The frame that came last.
+#[derive(Clone, Copy)]
+struct Last {
+    stamp: i64,
+    behind: i64,
+    is_stamped: bool,
 }
 
 /// See the module. Positions are samples since the stream began.
@@ -35,8 +47,9 @@ pub(super) struct Placer {
     /// The stamp's zero on the stream's clock.
     zero: Option<(u32, i64)>,
     clock: u32,
-    /// How far the last stamp was behind, and whether it was the carrier's.
-    last: Option<(i64, bool)>,
+    last: Option<Last>,
+    /// When something had last arrived as early as the clock says it can.
+    in_time_at: i64,
     /// Samples received, which are the stamp of a frame that has none.
     counted: i64,
     /// End of the last frame that was placed.
@@ -51,16 +64,17 @@ impl Placer {
         let stamp = stamp.unwrap_or(self.counted);
         self.counted += length;
         let behind = arrived - length - stamp;
-        if self.last.is_some_and(|(last, was_stamped)| was_stamped != is_stamped || last.abs_diff(behind) > LEAP as u64)
+        if let Some(last) = self.last
+            && (last.is_stamped != is_stamped || stamp < last.stamp || last.behind.abs_diff(behind) > LEAP as u64)
         {
             self.clock += 1;
         }
-        self.last = Some((behind, is_stamped));
+        self.last = Some(Last { stamp, behind, is_stamped });
         if self.held.len() == MAX_HELD {
             self.held.pop_front();
             metrics::counter!("tape_samples_dropped_total", "cause" => "held").increment(1);
         }
-        self.held.push_back(Held { arrived, stamp, behind, clock: self.clock, samples });
+        self.held.push_back(Held { arrived, stamp, behind, clock: self.clock, is_stamped, samples });
     }
 
     /// The next frame whose time has come at `now`, and the position of its first sample.
@@ -69,9 +83,20 @@ impl Placer {
             // The least delayed of all that came since then: whoever waited behind it in a burst is no measure.
             let clock = self.held.front()?.clock;
             let least = self.held.iter().take_while(|held| held.clock == clock).map(|held| held.behind).min()?;
-            let Held { stamp, mut samples, .. } = self.held.pop_front()?;
-            let known = self.zero.filter(|(of, zero)| *of == clock && (least - zero).abs() <= DRIFT);
-            let zero = known.map_or(least, |(_, zero)| zero);
+            let Held { arrived, stamp, is_stamped, mut samples, .. } = self.held.pop_front()?;
+            let known = self.zero.filter(|(of, _)| *of == clock).map(|(_, zero)| zero);
+            let zero = known.filter(|zero| {
+                let late = least - zero;
+                if late.abs() <= DRIFT {
+                    self.in_time_at = arrived;
+                }
+                // Without stamps, what comes late for longer than a burst stands behind a hole.
+                late.abs() <= DRIFT || (late > 0 && is_stamped && arrived - self.in_time_at < PATIENCE)
+            });
+            let zero = zero.unwrap_or_else(|| {
+                self.in_time_at = arrived;
+                least
+            });
             self.zero = Some((clock, zero));
             let due = stamp + zero;
             let from = if (due - self.end).abs() <= SEAM { self.end } else { due };
