@@ -193,7 +193,7 @@ pub async fn get_call(
     }))
 }
 
-/// The call's recording, as audio; ranges are served.
+/// The call's recording, as audio: the carrier's, or our own, which is WAV in stereo. Ranges are served.
 #[utoipa::path(
     get, path = "/calls/{id}/recording", tag = "calls", params(("id" = i64, Path)),
     responses(

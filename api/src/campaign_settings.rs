@@ -65,8 +65,8 @@ pub struct CampaignRequest {
     /// With `require_consent`: consent older than so many days, or without a date, does not count.
     #[schema(minimum = 1, maximum = 3650)]
     consent_max_age_days: Option<i32>,
-    /// What the agent says to an answering machine after its beep; lead variables are filled in as in a greeting. Without it the
-    /// agent hangs up as soon as it knows the machine.
+    /// What the agent says to an answering machine after its beep; lead variables are filled in as in a greeting. Without it, and
+    /// without a voicemail recording, which is played in its place, the agent hangs up as soon as it knows the machine.
     #[schema(max_length = 1000)]
     voicemail_message: Option<String>,
 }

@@ -23,6 +23,7 @@ use crate::extract::{Fields, Path, Query};
 use crate::idempotency::IdempotencyKey;
 use crate::page::{Window, list_of};
 use crate::state::App;
+use crate::voicemail_recordings::VoicemailRecordingView;
 
 /// A campaign, and where it stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,6 +58,8 @@ pub struct CampaignView {
     pub require_consent: bool,
     pub consent_max_age_days: Option<i32>,
     pub voicemail_message: Option<String>,
+    /// What answering machines hear instead, where one was uploaded.
+    pub voicemail_recording: Option<VoicemailRecordingView>,
     pub scheduled_start_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
@@ -324,6 +327,10 @@ fn describe(
         require_consent: campaign.require_consent,
         consent_max_age_days: campaign.consent_max_age_days,
         voicemail_message: campaign.voicemail_message,
+        voicemail_recording: campaign
+            .voicemail_recording_title
+            .zip(campaign.voicemail_recording_ms)
+            .map(|(title, duration_ms)| VoicemailRecordingView { title, duration_ms }),
         scheduled_start_at: campaign.scheduled_start_at,
         ends_at: campaign.ends_at,
         created_at: campaign.created_at,

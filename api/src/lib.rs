@@ -41,4 +41,6 @@ pub mod state;
 pub mod twilio;
 pub mod uploads;
 pub mod voice_agents;
+pub mod voicemail_audio;
+pub mod voicemail_recordings;
 pub mod webhooks;

@@ -19,7 +19,8 @@ use crate::error::ApiError;
 use crate::state::App;
 use crate::{
     account, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports, forecast, health,
-    imports, leads, messages, observe, passthru, preflight, sessions, twilio, uploads, voice_agents, webhooks,
+    imports, leads, messages, observe, passthru, preflight, sessions, twilio, uploads, voice_agents,
+    voicemail_recordings, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -94,8 +95,13 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .layer(from_fn(|request, next| observe::bounded(REQUEST_BOUND, request, next)));
     let transfers = OpenApiRouter::new()
         .routes(routes!(uploads::upload_csv))
+        .routes(routes!(
+            voicemail_recordings::put_voicemail_recording,
+            voicemail_recordings::get_voicemail_recording,
+            voicemail_recordings::delete_voicemail_recording
+        ))
         .routes(routes!(exports::export_calls))
-        .layer(DefaultBodyLimit::max(max_upload_bytes + FORM_OVERHEAD_BYTES))
+        .layer(DefaultBodyLimit::max(max_upload_bytes.max(voicemail_recordings::MAX_BYTES) + FORM_OVERHEAD_BYTES))
         .layer(from_fn(|request, next| observe::bounded(TRANSFER_BOUND, request, next)));
     quick.merge(hooks).merge(transfers)
 }

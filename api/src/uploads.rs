@@ -75,11 +75,13 @@ pub async fn upload_csv(
     open(&campaigns::found(&mut tx, caller, id).await?)?;
     // The file arrives at its sender's pace: no connection waits for it.
     tx.commit().await?;
-    let form = form.map_err(|_no_form| {
-        let detail = "send the list as a file in a multipart form: curl -F \"file=@leads.csv\"";
-        ApiError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "form_expected", detail)
-    })?;
-    let file = read_file(form, app.max_upload_bytes).await?;
+    let expected = Expected {
+        noun: "list",
+        example: "curl -F \"file=@leads.csv\"",
+        advice: "split it",
+        max_bytes: app.max_upload_bytes,
+    };
+    let file = read_file(expect_form(form, &expected)?, &expected).await?;
 
     let mut tx = caller.tenant(&app).await?;
     let campaign =
@@ -138,16 +140,39 @@ fn open(campaign: &Campaign) -> Result<(), ApiError> {
     }
 }
 
-struct File {
-    name: String,
-    content_type: Option<String>,
-    content: Bytes,
+/// The file that a form should bring, in the words of its refusals.
+#[derive(Clone, Copy)]
+pub struct Expected {
+    pub noun: &'static str,
+    pub example: &'static str,
+    /// For whoever sends too much.
+    pub advice: &'static str,
+    pub max_bytes: usize,
 }
 
-async fn read_file(mut form: Multipart, max_bytes: usize) -> Result<File, ApiError> {
+pub struct File {
+    pub name: String,
+    pub content_type: Option<String>,
+    pub content: Bytes,
+}
+
+/// # Errors
+/// The body is no form.
+pub fn expect_form(form: Result<Multipart, MultipartRejection>, expected: &Expected) -> Result<Multipart, ApiError> {
+    form.map_err(|_no_form| {
+        let detail = format!("send the {} as a file in a multipart form: {}", expected.noun, expected.example);
+        ApiError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "form_expected", detail)
+    })
+}
+
+/// The form's one file.
+///
+/// # Errors
+/// There is none, more than one, or too much of it.
+pub async fn read_file(mut form: Multipart, expected: &Expected) -> Result<File, ApiError> {
     let mut file: Option<File> = None;
     let mut parts = 0;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error, max_bytes))? {
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error, expected))? {
         parts += 1;
         if parts > MAX_PARTS {
             return Err(ApiError::unprocessable("too_many_fields", "the form has too many fields"));
@@ -156,19 +181,19 @@ async fn read_file(mut form: Multipart, max_bytes: usize) -> Result<File, ApiErr
         if file.is_some() {
             return Err(ApiError::unprocessable(
                 "one_file_expected",
-                "the form has more than one file; send one list at a time",
+                format!("the form has more than one file; send one {} at a time", expected.noun),
             ));
         }
         let content_type = field.content_type().map(str::to_owned);
-        let content = field.bytes().await.map_err(|error| broken(&error, max_bytes))?;
-        if content.len() > max_bytes {
-            return Err(too_large(max_bytes));
+        let content = field.bytes().await.map_err(|error| broken(&error, expected))?;
+        if content.len() > expected.max_bytes {
+            return Err(too_large(expected));
         }
         let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_FILE_NAME_CHARS).collect();
         file = Some(File { name, content_type, content });
     }
     let file = file.ok_or_else(|| {
-        ApiError::unprocessable("file_missing", "the form has no file: curl -F \"file=@leads.csv\" (mind the @)")
+        ApiError::unprocessable("file_missing", format!("the form has no file: {} (mind the @)", expected.example))
     })?;
     if file.content.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::unprocessable("file_empty", "the file is empty"));
@@ -176,17 +201,18 @@ async fn read_file(mut form: Multipart, max_bytes: usize) -> Result<File, ApiErr
     Ok(file)
 }
 
-fn broken(error: &MultipartError, max_bytes: usize) -> ApiError {
+fn broken(error: &MultipartError, expected: &Expected) -> ApiError {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(max_bytes),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(expected),
         status => {
             ApiError::refused(status, "broken_form", format!("the form could not be read: {}", error.body_text()))
         }
     }
 }
 
-fn too_large(max_bytes: usize) -> ApiError {
-    let detail = format!("the list is larger than {} MB; split it", max_bytes / (1024 * 1024));
+fn too_large(expected: &Expected) -> ApiError {
+    let Expected { noun, advice, max_bytes, .. } = expected;
+    let detail = format!("the {noun} is larger than {} MB; {advice}", max_bytes / (1024 * 1024));
     ApiError::refused(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail)
 }
 

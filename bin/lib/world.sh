@@ -33,6 +33,7 @@ world_environment() {
   export HOST=127.0.0.1 MEDIA_PORT METRICS_PORT SANDBOX_PORT
   export AUTH=open OUR_BASE_URL="http://127.0.0.1:$PORT" CALLBACK_SECRET=demo-callback-secret LOG_LEVEL=${LOG_LEVEL:-info}
   export RECORDINGS_DIR="$LOGS/recordings"
+  export SPOOL_DIR="$LOGS/spool"
   # The outside world is only base URLs and keys.
   export EXOTEL_API_BASE_URL=$WORLD_URL EXOTEL_ACCOUNT_SID=sandbox1 EXOTEL_API_KEY=sandbox-key EXOTEL_API_TOKEN=sandbox-token
   export EXOTEL_VIRTUAL_NUMBER=08047112233 EXOTEL_EXOPHLO_ID=1001 CARRIER_TIMEOUT_SECS=2

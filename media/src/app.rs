@@ -8,9 +8,18 @@ use std::{
     time::Duration,
 };
 
+use shared::storage::Storage;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, http_tools::HttpTools, pacer::PacerSettings, providers::Providers, store::Store};
+use crate::{
+    config::Config,
+    http_tools::HttpTools,
+    pacer::PacerSettings,
+    providers::Providers,
+    store::Store,
+    tape::{Piece, Tape, Tapes, shipping::Shipper},
+};
 
 /// Shared by the server and every call.
 pub struct App {
@@ -26,23 +35,48 @@ pub struct App {
     pub pacer: PacerSettings,
     /// Room for calls.
     pub admission: Arc<Admission>,
-    /// Recorders that still write after their call.
+    /// Recorders and recordings that are still written after their call.
     pub tasks: TaskTracker,
+    /// Where recordings begin.
+    pub tapes: Tapes,
+    /// The object store.
+    pub storage: Storage,
+    /// What brings recordings there.
+    pub shipper: Arc<Shipper>,
 }
 
 impl App {
-    /// Builds the clients. Nothing is connected yet.
+    /// Builds the clients, and starts the thread that writes recordings. Nothing is connected yet.
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
         let providers = Providers::new(&config)?;
+        let tapes = Tapes::start(config.spool_dir.clone(), config.max_spool_bytes())?;
+        let storage = config.storage.open()?;
+        let shipper = Shipper::new(config.spool_dir.clone(), storage.clone(), store.clone());
         Ok(Arc::new(Self {
             providers,
             http_tools: HttpTools::new(config.callback_secret.clone(), config.private_tools)?,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),
             tasks: TaskTracker::new(),
+            tapes,
+            storage,
+            shipper: Arc::new(shipper),
             config,
             store,
         }))
+    }
+
+    /// Begins the call's own recording; when the tape is dropped, it is shipped.
+    pub fn record(&self, piece: Piece, began: Instant) -> Tape {
+        let (tape, spooled) = self.tapes.begin(piece, began);
+        let shipper = Arc::clone(&self.shipper);
+        self.tasks.spawn(async move {
+            // Nothing comes of a tape that could not be kept.
+            if let Ok(spooled) = spooled.await {
+                shipper.ship(spooled).await;
+            }
+        });
+        tape
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -132,6 +133,16 @@ pub struct Config {
     /// words can take four seconds more.
     #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
     pub drain_grace_secs: u64,
+    /// Where recordings are written while their call is up, and wait until the object store has taken them. Processes of one
+    /// machine share it: what one that was killed leaves there, another one ships.
+    #[arg(long, env = "SPOOL_DIR", default_value = ".data/spool")]
+    pub spool_dir: PathBuf,
+    /// What may lie there, in megabytes; a call that begins beyond it is not recorded. A minute takes two.
+    #[arg(long, env = "MAX_SPOOL_MB", default_value_t = 10_000)]
+    pub max_spool_mb: u64,
+    /// Where recordings go.
+    #[command(flatten)]
+    pub storage: shared::storage::StorageConfig,
     /// Ways of gaining time that are not to be used, comma-separated: `speculation`, `early_clause`, `phrase_cache`, `warm_up`.
     #[arg(long, env = "LATENCY_OFF", value_delimiter = ',', value_enum)]
     pub latency_off: Vec<Trick>,
@@ -157,6 +168,11 @@ impl Config {
         let token = self.twilio_auth_token.as_ref().filter(|token| !token.expose_secret().is_empty())?;
         let url = self.twilio_stream_url.as_deref().map(str::trim).filter(|url| !url.is_empty())?;
         Some((token, url))
+    }
+
+    /// What may wait in the spool.
+    pub fn max_spool_bytes(&self) -> u64 {
+        self.max_spool_mb.saturating_mul(1_000_000)
     }
 
     /// Whether time is gained in this way.

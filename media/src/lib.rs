@@ -30,5 +30,6 @@ pub mod session;
 pub mod spoken;
 pub mod store;
 pub mod stt;
+pub mod tape;
 pub mod tts;
 pub mod usage;

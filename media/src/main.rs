@@ -32,6 +32,11 @@ async fn main() -> anyhow::Result<()> {
     let instance = format!("media-{}-{}", std::process::id(), address.port());
     let app = App::new(config, Store::new(db.clone(), clock, &instance))?;
 
+    // Ends with the process: what it has not shipped then is found by the next one.
+    tokio::spawn({
+        let shipper = std::sync::Arc::clone(&app.shipper);
+        async move { shipper.run().await }
+    });
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (MEDIA_HOST, MEDIA_PORT)"))?;

@@ -16,7 +16,7 @@ use tokio::{
 
 pub use playout::{Action, PacerSettings, Playout, Report};
 
-use crate::{carrier::Writer, dialogue::Epoch, tts::SpeechAudio};
+use crate::{carrier::Writer, dialogue::Epoch, tape::Tape, tts::SpeechAudio};
 
 /// A send that takes longer means that the carrier's socket is half dead: nothing else would tell.
 const SEND_DEADLINE: Duration = Duration::from_secs(2);
@@ -75,13 +75,14 @@ pub enum PacerEnd {
     Broken,
 }
 
-/// Runs until closed. Reports are awaited: the call's actor must never wait for the pacer in turn.
+/// Runs until closed; `tape` is told what the human hears. Reports are awaited: the call's actor must never wait for the pacer in turn.
 pub async fn run<S>(
     mut sink: S,
     mut writer: Writer,
     settings: PacerSettings,
     mut commands: mpsc::Receiver<PacerCommand>,
     reports: mpsc::Sender<Report>,
+    tape: Option<Tape>,
 ) -> PacerEnd
 where
     S: Sink<Message> + Unpin,
@@ -92,12 +93,20 @@ where
         let now = Instant::now();
         while let Some(action) = playout.poll(now, &mut frame) {
             let bytes = match action {
-                Action::Frame { timestamp_ms, lateness } => {
+                Action::Frame { timestamp_ms, lateness, starts } => {
                     metrics::histogram!("frame_lateness_seconds").record(lateness);
+                    if let Some(tape) = &tape {
+                        tape.agent(starts, &frame);
+                    }
                     writer.media(&frame, timestamp_ms)
                 }
                 Action::Mark(name) => writer.mark(&name),
-                Action::Clear => writer.clear(),
+                Action::Clear { heard_until } => {
+                    if let Some(tape) = &tape {
+                        tape.cut(heard_until);
+                    }
+                    writer.clear()
+                }
             };
             let text = Utf8Bytes::try_from(bytes).expect("the writer writes JSON");
             match timeout(SEND_DEADLINE, sink.send(Message::Text(text))).await {

@@ -10,6 +10,8 @@ mod briefing;
 mod perform;
 mod reply_clock;
 mod thinking;
+mod voicemail;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,6 +17,7 @@ use shared::{
     ledger::{self, Used},
     outgoing_message,
     phone::Phone,
+    recording_piece::{self, NewPiece},
     stream::{self, Briefing, NewStream, Unsettled},
     turn::{self, Role, Turn},
 };
@@ -211,6 +212,14 @@ impl Store {
     /// Says that the stream is over.
     pub async fn end(&self, held: &Held, reason: &str, at: DateTime<Utc>) -> sqlx::Result<()> {
         stream::end(&self.db, held.call_id, &held.stream_sid, reason, at).await
+    }
+
+    /// Notes a recording that is in the object store. `false`: its call is gone.
+    pub async fn recorded(&self, piece: &NewPiece) -> sqlx::Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let is_known = recording_piece::note(&mut tx, piece).await?;
+        tx.commit().await?;
+        Ok(is_known)
     }
 
     /// Domain time.

@@ -178,6 +178,8 @@ pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CallId) -> sql
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct RecordingInfo {
     pub status: String,
+    /// `carrier`, or `media`: our own, in two channels with the human on the left.
+    pub source: String,
     #[serde(skip)]
     pub object_key: Option<String>,
     pub content_type: Option<String>,
@@ -196,7 +198,7 @@ pub async fn recording(
     sqlx::query_as!(
         RecordingInfo,
         r#"
-        select status, object_key, content_type, size_bytes, duration_ms, reason, stored_at
+        select status, source, object_key, content_type, size_bytes, duration_ms, reason, stored_at
         from recordings
         where account_id = $1 and call_id = $2
         "#,
@@ -207,7 +209,7 @@ pub async fn recording(
     .await
 }
 
-/// Where the stored recordings of a campaign are, so that they can go when it does.
+/// Where the stored recordings of a campaign are, of its calls and for machines, so that they can go when it does.
 pub async fn recording_keys(
     db: impl PgExecutor<'_>,
     account: AccountId,
@@ -218,6 +220,13 @@ pub async fn recording_keys(
         select r.object_key as "object_key!"
         from recordings r join calls c on c.id = r.call_id
         where c.account_id = $1 and c.campaign_id = $2 and r.object_key is not null
+        union all
+        select p.object_key
+        from recording_pieces p join calls c on c.id = p.call_id
+        where c.account_id = $1 and c.campaign_id = $2
+        union all
+        select voicemail_recording_key from campaigns
+        where account_id = $1 and id = $2 and voicemail_recording_key is not null
         "#,
         account as AccountId,
         campaign as CampaignId,

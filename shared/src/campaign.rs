@@ -75,6 +75,9 @@ pub struct Campaign {
     pub consent_max_age_days: Option<i32>,
     /// Spoken after an answering machine's beep; without it the machine is hung up on.
     pub voicemail_message: Option<String>,
+    /// Played in its place: title and length of what was uploaded. See [`voicemail_recording`](crate::voicemail_recording).
+    pub voicemail_recording_title: Option<String>,
+    pub voicemail_recording_ms: Option<i32>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
@@ -113,7 +116,8 @@ macro_rules! query_campaign {
                 calling_hours as "calling_hours: Json<CallingHours>", holidays, time_zone,
                 retry_policy as "retry_policy: Json<RetryPolicy>", max_attempts_per_lead, max_concurrent_calls,
                 calls_per_second, scheduled_start_at, ends_at, record, require_consent, consent_max_age_days,
-                voicemail_message, created_at, updated_at, started_at, completed_at
+                voicemail_message, voicemail_recording_title, voicemail_recording_ms,
+                created_at, updated_at, started_at, completed_at
             "# + $tail
             $(, $arg)*
         )

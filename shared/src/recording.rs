@@ -1,10 +1,12 @@
-//! A call's recording: named by the carrier, copied by `fetch_recording`, kept in the object store.
+//! A call's recording: named by the carrier, copied by `fetch_recording`, kept in the object store. What `media` recorded itself
+//! takes its place where the carrier's does not come: see [`recording_piece`](crate::recording_piece).
 
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::Carrier;
 use crate::id::{AccountId, CallId};
 use crate::jobs::fetch_recording::FetchRecording;
+use crate::recording_piece;
 
 /// Carriers name a recording some seconds before it is there.
 const READY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
@@ -53,11 +55,12 @@ pub async fn found(conn: &mut PgConnection, call: CallId, url: &str) -> sqlx::Re
     Ok(())
 }
 
-/// The call is over: a recording that was named while it was up is there soon. Pass a connection inside a transaction.
+/// The call is over: a recording that was named while it was up is there soon, and ours may be all there is. Pass a connection inside a transaction.
 pub async fn complete(conn: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
     if pending(&mut *conn, call).await?.is_some() {
-        crate::jobs::nudge_in(conn, &FetchRecording { call_id: call }, READY_AFTER).await?;
+        crate::jobs::nudge_in(&mut *conn, &FetchRecording { call_id: call }, READY_AFTER).await?;
     }
+    recording_piece::assemble(conn, call).await?;
     Ok(())
 }
 
@@ -92,8 +95,15 @@ pub async fn pending(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Opti
     .await
 }
 
-/// Marks the recording stored, after its object is. `false` if that was done already.
-pub async fn stored(db: impl PgExecutor<'_>, call: CallId, recording: &StoredRecording) -> sqlx::Result<bool> {
+/// Whose object is kept as the call's recording, if any.
+pub async fn kept_object(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<Option<String>> {
+    let key = sqlx::query_scalar!("select object_key from recordings where call_id = $1", call as CallId);
+    Ok(key.fetch_optional(db).await?.flatten())
+}
+
+/// Marks the carrier's recording stored, after its object is. `false` if that was done already, or ours was taken meanwhile. Pass a
+/// connection inside a transaction.
+pub async fn stored(conn: &mut PgConnection, call: CallId, recording: &StoredRecording) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"
         update recordings
@@ -108,13 +118,15 @@ pub async fn stored(db: impl PgExecutor<'_>, call: CallId, recording: &StoredRec
         recording.duration_ms,
         recording.sha256,
     )
-    .execute(db)
+    .execute(&mut *conn)
     .await?;
+    recording_piece::assemble(conn, call).await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the recording up and says why: `missing` if the carrier never had it, `failed` if it cannot be kept.
-pub async fn give_up(db: impl PgExecutor<'_>, call: CallId, missing: bool, reason: &str) -> sqlx::Result<()> {
+/// Gives the carrier's recording up and says why: `missing` if it never had one, `failed` if it cannot be kept. Pass a connection
+/// inside a transaction.
+pub async fn give_up(conn: &mut PgConnection, call: CallId, missing: bool, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update recordings set status = case when $2 then 'missing' else 'failed' end, reason = $3
@@ -124,13 +136,14 @@ pub async fn give_up(db: impl PgExecutor<'_>, call: CallId, missing: bool, reaso
         missing,
         reason,
     )
-    .execute(db)
+    .execute(&mut *conn)
     .await?;
+    recording_piece::assemble(conn, call).await?;
     Ok(())
 }
 
-/// The carrier was asked often enough and never named a recording.
-pub async fn never_named(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<()> {
+/// The carrier was asked often enough and never named a recording. Pass a connection inside a transaction.
+pub async fn never_named(conn: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         insert into recordings (call_id, account_id, source_url, status, reason)
@@ -139,7 +152,8 @@ pub async fn never_named(db: impl PgExecutor<'_>, call: CallId) -> sqlx::Result<
         "#,
         call as CallId,
     )
-    .execute(db)
+    .execute(&mut *conn)
     .await?;
+    recording_piece::assemble(conn, call).await?;
     Ok(())
 }

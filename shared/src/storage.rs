@@ -4,10 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
 pub use object_store::Error as StorageError;
+use tokio::io::{AsyncRead, AsyncWriteExt};
+
+/// What a streamed object takes of memory at a time, and the size of its parts.
+const PART_BYTES: usize = 5 * 1_024 * 1_024;
 
 /// `RECORDINGS_URL`, `RECORDINGS_DIR`.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,7 +21,7 @@ pub struct StorageConfig {
     /// in the usual AWS_* variables.
     #[arg(long, env = "RECORDINGS_URL")]
     pub recordings_url: Option<url::Url>,
-    /// Directory in which recordings are kept when RECORDINGS_URL is not set. Every process that serves recordings must see it.
+    /// Directory in which recordings are kept when RECORDINGS_URL is not set. `api`, `worker` and `media` must all see it.
     #[arg(long, env = "RECORDINGS_DIR", default_value = ".data/recordings")]
     pub recordings_dir: PathBuf,
 }
@@ -73,6 +78,22 @@ impl Storage {
         Ok(())
     }
 
+    /// Like [`Storage::put`], for what is too large to be held in memory.
+    ///
+    /// # Errors
+    /// The content could not be read, the store refused it, or is out of reach.
+    pub async fn put_from(&self, key: &str, mut content: impl AsyncRead + Unpin) -> Result<(), StorageError> {
+        let broken = |source: std::io::Error| StorageError::Generic { store: "stream", source: source.into() };
+        let mut object =
+            BufWriter::with_capacity(Arc::clone(&self.store), self.path(key)?, PART_BYTES).with_max_concurrency(2);
+        if let Err(error) = tokio::io::copy(&mut content, &mut object).await {
+            // The parts that are there; the store clears them up by itself otherwise.
+            drop(object.abort().await);
+            return Err(broken(error));
+        }
+        object.shutdown().await.map_err(broken)
+    }
+
     /// The object's length and its bytes as they come; `None` if there is none.
     ///
     /// # Errors
@@ -119,6 +140,20 @@ mod tests {
         assert!(storage.get("recordings/1/8.mp3").await.unwrap().is_none());
         storage.delete("recordings/1/7.mp3").await.unwrap();
         storage.delete("recordings/1/7.mp3").await.unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_streamed_in_parts_is_whole_and_replaces_what_was_there() {
+        let dir = std::env::temp_dir().join(format!("trunkline-storage-{}", ulid::Ulid::generate()));
+        let storage = Storage::local(&dir).unwrap();
+        for length in [3, PART_BYTES * 2 + 7] {
+            let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            storage.put_from("recordings/1/7.wav", content.as_slice()).await.unwrap();
+            let object = storage.get("recordings/1/7.wav").await.unwrap().unwrap();
+            let stored: Vec<bytes::Bytes> = object.stream.try_collect().await.unwrap();
+            assert!(stored.concat() == content, "{length} bytes");
+        }
         std::fs::remove_dir_all(dir).unwrap();
     }
 

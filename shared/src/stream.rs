@@ -10,6 +10,7 @@ use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
 use crate::turn::{self, Turn};
 use crate::voice_agent::VoiceAgentSettings;
+use crate::voicemail_recording::{self, VoicemailRecording};
 
 /// The live call that a stream belongs to, by the carrier's own call id.
 ///
@@ -72,8 +73,12 @@ pub struct Briefing {
     pub settings: VoiceAgentSettings,
     /// BCP 47: what the conversation had gone over to before it broke off.
     pub language: Option<String>,
+    /// The campaign wants its calls recorded.
+    pub records: bool,
     /// What the campaign has to say to an answering machine.
     pub voicemail_message: Option<String>,
+    /// What it plays to one instead, where it can be had.
+    pub voicemail_recording: Option<VoicemailRecording>,
     /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
     pub lead: serde_json::Map<String, serde_json::Value>,
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
@@ -159,7 +164,7 @@ pub async fn begin(
     .await?;
     let known = sqlx::query!(
         r#"
-        select v.settings, (select voicemail_message from campaigns where id = c.campaign_id) as voicemail_message,
+        select v.settings, g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
                 status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
                 consent_basis,consent_at,consent_source}'::text[]
@@ -169,6 +174,7 @@ pub async fn begin(
                 where call_id = c.id and kind = 'language_changed' order by id desc limit 1) as language
         from calls c
         join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
+        left join campaigns g on g.id = c.campaign_id
         left join leads l on l.id = c.lead_id
         where c.id = $1
         "#,
@@ -190,7 +196,12 @@ pub async fn begin(
         attempt: call.attempt,
         settings: serde_json::from_value(known.settings).unwrap_or_default(),
         language: known.language,
+        records: known.records,
         voicemail_message: known.voicemail_message,
+        voicemail_recording: match call.campaign_id {
+            Some(campaign) => voicemail_recording::of_campaign(&mut *db, call.account_id, campaign).await?,
+            None => None,
+        },
         lead,
         answers: object(known.answers),
         turns: turn::of_call(db, call_id).await?,

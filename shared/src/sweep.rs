@@ -164,6 +164,13 @@ pub async fn pending_recordings(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Cal
     .await
 }
 
+/// Calls with pieces of a recording that nothing has become of.
+pub async fn loose_pieces(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CallId>> {
+    sqlx::query_scalar!(r#"select distinct call_id as "id!: CallId" from recording_pieces order by 1 limit $1"#, LIMIT,)
+        .fetch_all(db)
+        .await
+}
+
 /// Answered calls of the last day whose recording nobody has named for two minutes.
 pub async fn unnamed_recordings(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CallId>> {
     sqlx::query_scalar!(

@@ -9,6 +9,11 @@ use tests::harness::{Lead, TestApp};
 const KARAN: Lead = Lead { name: "Karan", phone: "+919999900161" };
 
 async fn called(app: &TestApp, campaign: Value, greeting: &str) -> (Value, Value) {
+    let id = app.create_campaign(campaign).await;
+    called_by(app, id, greeting).await
+}
+
+async fn called_by(app: &TestApp, id: i64, greeting: &str) -> (Value, Value) {
     app.script(
         KARAN.phone,
         json!({"name": "story", "attempts": [[
@@ -16,7 +21,6 @@ async fn called(app: &TestApp, campaign: Value, greeting: &str) -> (Value, Value
         ]]}),
     )
     .await;
-    let id = app.create_campaign(campaign).await;
     app.upload(id, &[KARAN]).await;
     app.start_campaign(id).await;
     app.campaign_completes(id, Duration::from_secs(120)).await;
@@ -43,6 +47,57 @@ async fn voicemail_hears_the_campaigns_message_after_its_beep_and_nothing_else()
     let texts: String = after.iter().filter_map(|line| line["text"].as_str()).collect::<Vec<_>>().join(" ");
     assert_eq!(texts, "Hello Karan, Asha from Trunkline will call you again tomorrow.", "{carrier}");
     assert_eq!(carrier["end_cause"], "nobody_to_connect", "we hung up: {carrier}");
+}
+
+/// Three seconds of a tone that nobody speaks.
+fn jingle() -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
+    for at in 0..48_000 {
+        writer.write_sample((9_000.0 * f64::sin(f64::from(at) * 0.25)) as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+    wav.into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn voicemail_hears_the_campaigns_recording_whole_and_the_agent_hangs_up_behind_it() {
+    let app = TestApp::start().await;
+    let settings =
+        json!({"max_attempts_per_lead": 1, "voicemail_message": "This is only spoken without the recording."});
+    let id = app.create_campaign(settings).await;
+    let file = reqwest::multipart::Part::bytes(jingle()).file_name("Festive offer.wav");
+    let url = format!("{}/campaigns/{id}/voicemail-recording", app.api_url);
+    let form = reqwest::multipart::Form::new().part("file", file);
+    let answer = app.client.put(url).multipart(form).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+
+    let greeting = "You have reached Karan. Please leave a message after the beep.";
+    let (call, carrier) = called_by(&app, id, greeting).await;
+    assert_eq!(
+        (&call["disposition"], &call["hangup_cause"]),
+        (&json!("voicemail"), &json!("machine_answered")),
+        "{call}"
+    );
+    let last = call["transcript"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["role"], &last["text"]), (&json!("agent"), &json!("[Recording: Festive offer]")), "{call}");
+    assert_eq!(last["interrupted"], false, "{call}");
+
+    let greeted_until = carrier["said"][0]["ended_ms"].as_i64().unwrap();
+    let played: Vec<(i64, i64)> = serde_json::from_value(carrier["streams"][0]["agent"]["spans"].clone()).unwrap();
+    let (from, to) = *played.last().unwrap();
+    assert!(from > greeted_until + 400, "after the beep: {carrier}");
+    assert!((to - from - 3_000).abs() < 150, "all of it: {played:?}");
+    assert_eq!(carrier["end_cause"], "nobody_to_connect", "we hung up: {carrier}");
+    let closed_at = chrono::DateTime::parse_from_rfc3339(carrier["streams"][0]["closed_at"].as_str().unwrap()).unwrap();
+    let opened_at = chrono::DateTime::parse_from_rfc3339(carrier["streams"][0]["opened_at"].as_str().unwrap()).unwrap();
+    assert!((closed_at - opened_at).num_milliseconds() < to + 2_500, "and did not wait: {carrier}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

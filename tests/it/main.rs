@@ -11,6 +11,7 @@ mod faults;
 mod machines;
 mod messages;
 mod providers;
+mod recordings;
 mod resume;
 mod tidy;
 mod tools;

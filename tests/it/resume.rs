@@ -13,7 +13,7 @@ const MINUTES: Duration = Duration::from_secs(150);
 const PURPOSE: &str = "It is for my own family to live in.";
 
 /// Rings shortly, answers, and tells what it is asked.
-fn interested() -> Value {
+pub fn interested() -> Value {
     json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
         "purpose": PURPOSE,
         "budget": "Around eighty lakh.",
@@ -41,7 +41,7 @@ async fn log(app: &TestApp, kind: &str) -> Vec<Value> {
 }
 
 /// Waits until the callee has said so many things and the agent is speaking again.
-async fn agent_answers(app: &TestApp, said: usize) {
+pub async fn agent_answers(app: &TestApp, said: usize) {
     eventually(MINUTES, || async {
         let lines = log(app, "said").await;
         let Some(line) = lines.get(said - 1) else { return Err(format!("{} lines", lines.len())) };
@@ -53,7 +53,7 @@ async fn agent_answers(app: &TestApp, said: usize) {
 }
 
 /// Which of the processes holds the call.
-async fn holder(app: &TestApp) -> usize {
+pub async fn holder(app: &TestApp) -> usize {
     let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
     let log = |index: usize| app.medias[index].log().contains(&format!("\"{instance}\""));
     (0..app.medias.len()).find(|&index| log(index)).unwrap_or_else(|| panic!("{instance} is none of ours"))

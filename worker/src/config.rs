@@ -47,6 +47,9 @@ pub struct Config {
     /// The largest recording that is kept, in megabytes.
     #[arg(long, env = "MAX_RECORDING_MB", default_value_t = 200)]
     pub max_recording_mb: u64,
+    /// Seconds that a carrier's recording of a call is waited for, before what `media` recorded is kept in its place.
+    #[arg(long, env = "RECORDING_PATIENCE_SECS", default_value_t = 600)]
+    pub recording_patience_secs: u64,
     /// The most rows of one uploaded list.
     #[arg(long, env = "MAX_IMPORT_ROWS", default_value_t = crate::lead_list::DEFAULT_MAX_ROWS)]
     pub max_import_rows: usize,

@@ -41,6 +41,8 @@ pub struct Settings {
     /// After so long, a carrier that finds no such call never had one.
     pub reconcile_horizon: Duration,
     pub max_recording_bytes: u64,
+    /// How long the carrier's recording of a call is waited for before our own is kept.
+    pub recording_patience: Duration,
     pub max_import_rows: usize,
     pub alert_webhook: Option<AlertWebhook>,
 }
@@ -92,6 +94,7 @@ impl Context {
                 max_call,
                 reconcile_horizon: config.reconcile_horizon(),
                 max_recording_bytes: config.max_recording_bytes(),
+                recording_patience: Duration::from_secs(config.recording_patience_secs),
                 max_import_rows: config.max_import_rows,
                 alert_webhook: config
                     .alert_webhook()?

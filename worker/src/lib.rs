@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod lead_list;
 pub mod pacing;
 pub mod queue;
+pub mod recording_assembly;
 pub mod recording_format;
 pub mod registry;
 pub mod server;

@@ -7,6 +7,7 @@
 //! | `reconcile_call` | 4 | 30 s | 2 s to 60 s | for calls in doubt or gone silent |
 //! | `settle_call` | 8 | 20 s | 1 s to 60 s | one per finished call |
 //! | `fetch_recording` | 4 | 180 s | 5 s to 1 h | one per recording |
+//! | `assemble_recording` | 2 | 300 s | 5 s to 1 h | one per call that `media` recorded |
 //! | `summarize_call` | 4 | 90 s | 5 s to 15 min | one per conversation |
 //! | `import_leads` | 1 | 600 s | 2 s to 60 s | one per uploaded list |
 //! | `send_message` | 4 | 30 s | 5 s to 5 min | one per text message asked for in a call |
@@ -37,6 +38,7 @@ pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::
         .register(queue(4, 30).backoff(secs(2), secs(60)), jobs::reconcile_call::run)
         .register(queue(8, 20).backoff(secs(1), secs(60)), jobs::settle_call::run)
         .register(queue(4, 180).backoff(secs(5), secs(3600)), jobs::fetch_recording::run)
+        .register(queue(2, 300).backoff(secs(5), secs(3600)), jobs::assemble_recording::run)
         .register(queue(4, 90).backoff(secs(5), secs(900)), jobs::summarize_call::run)
         .register(queue(1, 600).backoff(secs(2), secs(60)), jobs::import_leads::run)
         .register(queue(4, 30).backoff(secs(5), secs(300)), jobs::send_message::run)

@@ -16,4 +16,5 @@ mod providers;
 mod surface;
 mod twilio;
 mod uploads;
+mod voicemail_recordings;
 mod webhooks;

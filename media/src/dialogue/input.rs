@@ -186,6 +186,8 @@ pub enum Input {
 
     /// An answering machine's tone is over. Given only after [`super::Output::ListenForBeep`].
     Beep,
+    /// What [`super::Output::PrepareRecording`] asked for is here.
+    RecordingReady,
 
     /// One of `0-9 * # A-D`.
     Dtmf {

@@ -3,6 +3,7 @@
 
 use super::input::CallTime;
 use super::output::{CallEvent, EndReason, Output};
+use super::reply::Kind;
 use super::settings::OnMachine;
 use super::{Dialogue, ms, phrases};
 use crate::playbook::prompt;
@@ -16,11 +17,14 @@ const SILENCE_MS: u64 = 2_500;
 /// A greeting that goes on for longer is not waited for.
 const LONGEST_GREETING_MS: u64 = 30_000;
 
-/// Waiting for the beep, to leave the message.
+/// Waiting for the beep, to leave what there is to leave.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
     since: CallTime,
-    message: String,
+    message: Option<String>,
+    /// The recording's title, and whether it is here.
+    recording: Option<String>,
+    is_ready: bool,
 }
 
 impl Dialogue {
@@ -41,11 +45,27 @@ impl Dialogue {
         self.drop_reply();
         match (&self.settings.on_machine, machine) {
             (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => {
-                let message = prompt::render(message, &self.settings.facts);
-                self.machine = Some(Waiting { since: self.now, message });
-                self.emit(Output::ListenForBeep);
+                let message = message.clone();
+                self.wait_for_beep(Some(message), None);
+            }
+            (OnMachine::PlayRecording { title, otherwise }, phrases::Machine::Voicemail) => {
+                let (title, otherwise) = (title.clone(), otherwise.clone());
+                self.emit(Output::PrepareRecording);
+                self.wait_for_beep(otherwise, Some(title));
             }
             _ => self.end(EndReason::MachineAnswered, true),
+        }
+    }
+
+    fn wait_for_beep(&mut self, message: Option<String>, recording: Option<String>) {
+        let message = message.map(|message| prompt::render(&message, &self.settings.facts));
+        self.machine = Some(Waiting { since: self.now, message, recording, is_ready: false });
+        self.emit(Output::ListenForBeep);
+    }
+
+    pub(super) fn on_recording_ready(&mut self) {
+        if let Some(waiting) = &mut self.machine {
+            waiting.is_ready = true;
         }
     }
 
@@ -66,6 +86,26 @@ impl Dialogue {
         if let Some(utterance) = self.utterance.take().filter(|utterance| !utterance.text().is_empty()) {
             self.open_turn(utterance);
         }
-        self.close(&waiting.message, EndReason::MachineAnswered);
+        match (waiting.recording.filter(|_| waiting.is_ready), waiting.message) {
+            (Some(title), _) => self.play_recording(&title),
+            (None, Some(message)) => self.close(&message, EndReason::MachineAnswered),
+            (None, None) => self.end(EndReason::MachineAnswered, true),
+        }
+    }
+
+    /// A reply like any other, except that nobody has to speak it.
+    fn play_recording(&mut self, title: &str) {
+        self.opening = None;
+        self.cut = None;
+        self.drop_reply();
+        let mut reply = self.new_reply(Kind::Goodbye);
+        reply.then_end = Some(EndReason::MachineAnswered);
+        reply.protected = true;
+        reply.recorded = true;
+        reply.flushed = true;
+        reply.speech_moved = self.now;
+        let (epoch, clause) = (reply.epoch, reply.speech.add(format!("[Recording: {title}]"), reply.round()));
+        self.reply = Some(reply);
+        self.emit(Output::PlayRecording { epoch, clause });
     }
 }

@@ -324,6 +324,7 @@ impl Dialogue {
             | Input::SttRecovered
             | Input::Dtmf { .. }
             | Input::Beep
+            | Input::RecordingReady
             | Input::StreamStopped { .. }
             | Input::Drain { .. }
             | Input::Deadline => false,
@@ -347,6 +348,7 @@ impl Dialogue {
             Input::SttRecovered => self.on_stt_recovered(),
             Input::Dtmf { digit } => self.on_dtmf(digit),
             Input::Beep => self.leave_message(),
+            Input::RecordingReady => self.on_recording_ready(),
             Input::LlmDelta { text, .. } => self.on_llm_delta(&text),
             Input::LlmToolCall { id, name, arguments, .. } => self.on_llm_tool_call(id, name, arguments),
             Input::LlmDone { finish, .. } => self.on_llm_done(finish),

@@ -57,6 +57,10 @@ pub enum Output {
 
     /// A machine speaks: give [`super::Input::Beep`] when its tone is over.
     ListenForBeep,
+    /// Fetch the campaign's recording for machines, and give [`super::Input::RecordingReady`] when it can be played.
+    PrepareRecording,
+    /// Play it as the one clause of this epoch: hand it to the pacer and give its `TtsAudio` and `TtsDone` at once.
+    PlayRecording { epoch: Epoch, clause: u32 },
 
     /// A turn is settled: store it. `seq` rises by one per turn from where the resumed history ended.
     Record(TurnRecord),

@@ -9,6 +9,7 @@ use crate::playbook::Playbook;
 
 const STEP_MS: u64 = 10;
 const MS_PER_CHAR: u64 = 60;
+const RECORDING_MS: u64 = 3_000;
 const TTS_DELAY_MS: u64 = 100;
 const LLM_DELAY_MS: u64 = 300;
 /// What the STT needs after the voice's end for its final, and the VAD to be sure of that end.
@@ -218,6 +219,12 @@ impl Rehearsal {
                     self.at(ready, Input::TtsAudio { epoch, clause, samples, alignment });
                 }
             }
+            Output::PlayRecording { epoch, clause } => {
+                self.tell("play", &format!("e{}", epoch.0));
+                let samples = (RECORDING_MS * SAMPLES_PER_MS) as u32;
+                self.at(self.now, Input::TtsAudio { epoch, clause, samples, alignment: Vec::new() });
+                self.at(self.now, Input::TtsDone { epoch });
+            }
             Output::FlushSpeech { epoch } if self.speech_works => {
                 let ready = (self.now + TTS_DELAY_MS).max(self.playout.speech_ready);
                 self.at(ready, Input::TtsDone { epoch });
@@ -259,6 +266,7 @@ impl Rehearsal {
             | Output::CancelSpeech { .. }
             | Output::FinalizeStt
             | Output::ListenForBeep
+            | Output::PrepareRecording
             | Output::NoteUnsettled(_)
             | Output::NoteHeard(_)
             | Output::Metric(_) => {}

@@ -38,6 +38,8 @@ pub(crate) struct Reply {
     pub(crate) kind: Kind,
     /// Nothing that is said over it stops it.
     pub(crate) protected: bool,
+    /// A recording, whose text only stands for it.
+    pub(crate) recorded: bool,
     /// What follows its last sample: hanging up, or the human's turn.
     pub(crate) then_end: Option<EndReason>,
     /// `end_call` or `transfer_to_human` was called in the answer that is still coming.
@@ -81,6 +83,7 @@ impl Reply {
             epoch,
             kind,
             protected: false,
+            recorded: false,
             then_end: None,
             wants_end: None,
             ask: None,

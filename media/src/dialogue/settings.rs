@@ -107,6 +107,13 @@ pub enum OnMachine {
     HangUp,
     /// After its beep, and then hang up. May hold `{variables}`.
     LeaveMessage(String),
+    /// A recording after its beep, if it can be had by then; else the message, if there is one.
+    PlayRecording {
+        /// What stands in the transcript for it.
+        title: String,
+        /// As in [`OnMachine::LeaveMessage`].
+        otherwise: Option<String>,
+    },
 }
 
 /// Who speaks first.

@@ -110,7 +110,8 @@ impl Dialogue {
         let Some(reply) = &mut self.reply else { return };
         let retried = reply.speech_retried;
         self.outputs.push_back(Output::Event(CallEvent::SpeechFailed { retried }));
-        if retried {
+        // What stands for a recording is not to be read out.
+        if retried || reply.recorded {
             let reason = reply.then_end.unwrap_or(EndReason::SpeechUnavailable);
             return self.end(reason, true);
         }

@@ -64,11 +64,16 @@ pub enum Action {
         timestamp_ms: u64,
         /// How long after its time.
         lateness: Duration,
+        /// When the human begins to hear it, if nothing takes it back.
+        starts: Instant,
     },
     /// Send this mark.
     Mark(String),
     /// Send `clear`.
-    Clear,
+    Clear {
+        /// On the clock of the frames' starts: what is later was not heard.
+        heard_until: Instant,
+    },
 }
 
 /// Something the dialogue should know.
@@ -158,7 +163,7 @@ pub struct Playout {
     generation: u32,
     paused: bool,
     refused_to: Option<Epoch>,
-    clear_due: bool,
+    clear_due: Option<Instant>,
     /// Audio went out since the last `clear`.
     uncleared: bool,
     reports: VecDeque<Report>,
@@ -181,7 +186,7 @@ impl Playout {
             generation: 0,
             paused: false,
             refused_to: None,
-            clear_due: false,
+            clear_due: None,
             uncleared: false,
             reports: VecDeque::new(),
             reported_at: None,
@@ -279,7 +284,7 @@ impl Playout {
     fn clear_carrier(&mut self, now: Instant) {
         let heard = self.heard(now);
         if self.uncleared {
-            self.clear_due = true;
+            self.clear_due = Some(now.checked_sub(self.delay).unwrap_or(now));
             self.uncleared = false;
             self.reports.push_back(Report::Cleared);
         }
@@ -320,8 +325,8 @@ impl Playout {
 
     /// What to send now, if anything. A frame's samples are left in `frame`.
     pub fn poll(&mut self, now: Instant, frame: &mut Vec<i16>) -> Option<Action> {
-        if std::mem::take(&mut self.clear_due) {
-            return Some(Action::Clear);
+        if let Some(heard_until) = self.clear_due.take() {
+            return Some(Action::Clear { heard_until });
         }
         self.observe(now);
         if self.paused {
@@ -419,7 +424,7 @@ impl Playout {
         self.sent_samples += frame.len() as u64;
         self.uncleared = true;
         self.adapt(now, in_trouble);
-        Action::Frame { timestamp_ms, lateness }
+        Action::Frame { timestamp_ms, lateness, starts }
     }
 
     fn adapt(&mut self, now: Instant, in_trouble: bool) {

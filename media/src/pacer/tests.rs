@@ -22,7 +22,14 @@ impl Rig {
         let (sink, wire) = futures::channel::mpsc::unbounded();
         let (commands, inbox) = mpsc::channel(64);
         let (outbox, reports) = mpsc::channel(1_024);
-        tokio::spawn(run(sink, Writer::of(Carrier::Exotel, "s1"), PacerSettings::of_frames(frame_ms), inbox, outbox));
+        tokio::spawn(run(
+            sink,
+            Writer::of(Carrier::Exotel, "s1"),
+            PacerSettings::of_frames(frame_ms),
+            inbox,
+            outbox,
+            None,
+        ));
         Self { commands, reports, wire, began: Instant::now(), log: Vec::new() }
     }
 
@@ -261,7 +268,8 @@ async fn a_carrier_that_takes_nothing_is_given_up_after_two_seconds() {
     let (sink, _wire) = futures::channel::mpsc::channel(0);
     let (commands, inbox) = mpsc::channel(4);
     let (outbox, _reports) = mpsc::channel(64);
-    let pacer = tokio::spawn(run(sink, Writer::of(Carrier::Exotel, "s"), PacerSettings::of_frames(100), inbox, outbox));
+    let pacer =
+        tokio::spawn(run(sink, Writer::of(Carrier::Exotel, "s"), PacerSettings::of_frames(100), inbox, outbox, None));
     let audio = SpeechAudio { samples: vec![1; 8_000].into(), permit: None };
     commands.send(PacerCommand::Play { epoch: Epoch(0), clause: 0, audio }).await.expect("the pacer runs");
     let end = tokio::time::timeout(Duration::from_secs(3), pacer).await.expect("in time").expect("no panic");

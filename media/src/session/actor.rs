@@ -15,7 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{briefing, reply_clock::ReplyClock, thinking::Thinker};
+use super::{
+    briefing,
+    reply_clock::ReplyClock,
+    thinking::Thinker,
+    words::{phase_name, reason_name},
+};
 use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
@@ -28,6 +33,7 @@ use crate::{
     recorder::{Entry, Recorder},
     store::Held,
     stt::{SttControl, SttEvent, SttHandle},
+    tape::{Piece, Tape},
     tts::{self, TtsEvent, TtsHandle},
     usage::Meter,
 };
@@ -75,6 +81,8 @@ pub(super) struct Actor {
     pub(super) tool_results: mpsc::Sender<(String, ToolOutcome)>,
     pub(super) pacer: mpsc::Sender<PacerCommand>,
     pub(super) recorder: Recorder,
+    /// The call's own recording, where its campaign wants one.
+    tape: Option<Tape>,
     pub(super) asking: Option<(AskId, AbortHandle)>,
     pub(super) thinker: Thinker,
     pub(super) meter: Meter,
@@ -93,6 +101,10 @@ pub(super) struct Actor {
     stt_down: bool,
     last_media_at: Instant,
     taken_over: CancellationToken,
+    /// The campaign's recording for answering machines: where it is, and its sound once that is here.
+    pub(super) voicemail_key: Option<String>,
+    pub(super) voicemail: Option<Arc<[i16]>>,
+    pub(super) fetched: mpsc::Sender<Arc<[i16]>>,
     /// The goodbye has begun: whoever takes the call up must know.
     closing: bool,
     inbox: Inbox,
@@ -108,6 +120,7 @@ struct Inbox {
     tools: mpsc::Receiver<(String, ToolOutcome)>,
     reports: mpsc::Receiver<Report>,
     pacer_end: mpsc::Receiver<PacerEnd>,
+    fetched: mpsc::Receiver<Arc<[i16]>>,
 }
 
 impl Actor {
@@ -151,16 +164,23 @@ impl Actor {
         }
 
         let (tool_results, tools_inbox) = mpsc::channel(16);
+        let elapsed = briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed);
+        let tape = briefing.records.then(|| {
+            let piece = Piece { account_id: held.account_id, call_id: held.call_id, offset: elapsed };
+            app.record(piece, began)
+        });
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
         let (pacer_ended, pacer_end) = mpsc::channel(1);
-        let pacing = pacer::run(sink, Writer::of(carrier, &start.stream_sid), app.pacer, commands, reports);
+        let pacing =
+            pacer::run(sink, Writer::of(carrier, &start.stream_sid), app.pacer, commands, reports, tape.clone());
         tasks.spawn(async move {
             let end = pacing.await;
             // Nobody listens any more if the call ended first.
             let _ = pacer_ended.send(end).await;
         });
 
+        let (fetched, fetched_inbox) = mpsc::channel(1);
         let taken_over = CancellationToken::new();
         let (recorder, recording) = Recorder::new(app.store.clone(), held.clone(), taken_over.clone());
         // Outlives the call: what was said is still written when the human has hung up.
@@ -179,7 +199,7 @@ impl Actor {
             app,
             held,
             began,
-            elapsed: briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed),
+            elapsed,
             inputs: VecDeque::new(),
             clock: ReplyClock::default(),
             stt,
@@ -190,6 +210,7 @@ impl Actor {
             tool_results,
             pacer,
             recorder,
+            tape,
             asking: None,
             thinker,
             meter,
@@ -206,6 +227,9 @@ impl Actor {
             stt_down: false,
             last_media_at: began,
             taken_over,
+            voicemail_key: briefing.voicemail_recording.map(|recording| recording.object_key),
+            voicemail: None,
+            fetched,
             closing: false,
             inbox: Inbox {
                 stt: stt_inbox,
@@ -215,6 +239,7 @@ impl Actor {
                 tools: tools_inbox,
                 reports: report_inbox,
                 pacer_end,
+                fetched: fetched_inbox,
             },
         })
     }
@@ -250,6 +275,7 @@ impl Actor {
                         self.give(Input::StreamStopped { reason: StreamEnd::Lost });
                     }
                 }
+                Some(samples) = self.inbox.fetched.recv() => self.recording_fetched(samples),
                 _ = heartbeat.tick() => self.heartbeat(),
                 () = sleep_until(media_gone_at) => {
                     metrics::counter!("streams_cut_total", "cause" => "no_media").increment(1);
@@ -280,6 +306,9 @@ impl Actor {
     /// question finds the answer; where that takes too long, a conversation that goes on elsewhere says so by breaking the socket.
     async fn leave(self, mut carrier: SplitStream<WebSocket>) {
         let reason = self.ended.unwrap_or(EndReason::StreamLost);
+        if let Some(tape) = &self.tape {
+            tape.end(Instant::now());
+        }
         let snapshot = self.dialogue.snapshot();
         let phase = if self.closing && goes_on(reason) { Phase::Closing } else { Phase::Ended };
         self.recorder.put(Entry::Heartbeat {
@@ -384,7 +413,7 @@ impl Actor {
 
     fn carrier_event(&mut self, event: Result<CarrierEvent, FrameError>, samples: &[i16]) {
         match event {
-            Ok(CarrierEvent::Media { .. }) => self.listen(samples),
+            Ok(CarrierEvent::Media { timestamp_ms }) => self.listen(timestamp_ms, samples),
             Ok(CarrierEvent::Mark { name }) => self.order(PacerCommand::Marked { name }),
             Ok(CarrierEvent::Dtmf { digit }) => self.give(Input::Dtmf { digit }),
             Ok(CarrierEvent::Stop { reason }) => {
@@ -413,8 +442,11 @@ impl Actor {
     }
 
     /// Sound of the human: to the transcriber at once, and through our own ear.
-    fn listen(&mut self, samples: &[i16]) {
+    fn listen(&mut self, timestamp_ms: Option<u64>, samples: &[i16]) {
         self.last_media_at = Instant::now();
+        if let Some(tape) = &self.tape {
+            tape.human(self.last_media_at, timestamp_ms, samples);
+        }
         let dropped = self.stt.audio.push(samples);
         if dropped > 0 {
             metrics::counter!("dropped_audio_samples_total", "to" => "stt").increment(dropped as u64);
@@ -573,34 +605,4 @@ impl Actor {
 /// The conversation is broken off, not over.
 fn goes_on(reason: EndReason) -> bool {
     resumption::breaks_off(reason_name(reason))
-}
-
-pub(super) fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Opening => "opening",
-        Phase::Listening => "listening",
-        Phase::Heard => "heard",
-        Phase::Thinking => "thinking",
-        Phase::Speaking => "speaking",
-        Phase::Ducked => "ducked",
-        Phase::Machine => "machine",
-        Phase::Closing => "closing",
-        Phase::Ended => "ended",
-    }
-}
-
-pub(super) fn reason_name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::AgentFinished => "agent_finished",
-        EndReason::TransferToHuman => shared::transfer::TRANSFER_TO_HUMAN,
-        EndReason::MachineAnswered => "machine_answered",
-        EndReason::Silence => "silence",
-        EndReason::MaxDuration => "max_duration",
-        EndReason::LlmUnavailable => "llm_unavailable",
-        EndReason::SpeechUnavailable => "speech_unavailable",
-        EndReason::TranscriptUnavailable => "transcript_unavailable",
-        EndReason::HumanHungUp => "human_hung_up",
-        EndReason::StreamLost => resumption::STREAM_LOST,
-        EndReason::HandedOver => resumption::HANDED_OVER,
-    }
 }

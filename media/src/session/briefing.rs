@@ -46,9 +46,12 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     if agent.wait_for_hello {
         settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
     }
-    if let Some(message) = &briefing.voicemail_message {
-        settings.on_machine = OnMachine::LeaveMessage(message.clone());
-    }
+    let message = briefing.voicemail_message.clone();
+    settings.on_machine = match (&briefing.voicemail_recording, message) {
+        (Some(recording), otherwise) => OnMachine::PlayRecording { title: recording.title.clone(), otherwise },
+        (None, Some(message)) => OnMachine::LeaveMessage(message),
+        (None, None) => OnMachine::HangUp,
+    };
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
     settings.messages.clone_from(&agent.messages);

@@ -38,6 +38,8 @@ impl Actor {
             Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
             Output::FinalizeStt => self.finalize(),
             Output::ListenForBeep => self.listen_for_beep(),
+            Output::PrepareRecording => self.prepare_recording(),
+            Output::PlayRecording { epoch, clause } => self.play_recording(epoch, clause),
             Output::Record(turn) => self.record(&turn),
             Output::NoteUnsettled(words) => {
                 self.recorder.put(Entry::Unsettled(words.as_ref().map(store::unsettled)));

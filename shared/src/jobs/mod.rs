@@ -4,6 +4,7 @@
 //! idempotent: one row per `(queue, key)`, until the worker prunes the finished row. The queue itself, which runs these rows,
 //! is `worker/src/queue/`.
 
+pub mod assemble_recording;
 pub mod deliver_alert;
 pub mod dispatch_campaign;
 pub mod fetch_recording;

@@ -289,6 +289,7 @@ fn environment(
         ("CALLBACK_SECRET", "story-secret"),
         ("LOG_LEVEL", "info"),
         ("RECORDINGS_DIR", &logs.path().join("recordings").to_string_lossy()),
+        ("SPOOL_DIR", &logs.path().join("spool").to_string_lossy()),
         ("EXOTEL_API_BASE_URL", &format!("http://{address}")),
         ("EXOTEL_ACCOUNT_SID", "sandbox1"),
         ("EXOTEL_API_KEY", "sandbox-key"),

@@ -327,7 +327,7 @@ fn slots(evidence: &Evidence) -> Rule {
     })
 }
 
-/// A recording that the carrier announced and never had is asked for longer than anybody wants to wait here.
+/// A recording that the carrier announced and never had is asked for, and ours kept back, longer than anybody wants to wait here.
 fn jobs(evidence: &Evidence) -> Rule {
     let recorded: Vec<i64> = evidence
         .placed
@@ -337,7 +337,7 @@ fn jobs(evidence: &Evidence) -> Rule {
         .collect();
     Rule::over("no job is left", &evidence.jobs, |(queue, status, error, key)| {
         let call = key.as_deref().and_then(|key| key.rsplit(':').next()?.parse::<i64>().ok());
-        let waits_for_nothing = matches!(queue.as_str(), "fetch_recording" | "reconcile_call")
+        let waits_for_nothing = matches!(queue.as_str(), "fetch_recording" | "reconcile_call" | "assemble_recording")
             && status != "Killed"
             && call.is_some_and(|call| recorded.contains(&call));
         (!waits_for_nothing).then(|| format!("{queue} {key:?} is {status}: {error:?}"))

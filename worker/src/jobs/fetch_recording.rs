@@ -100,14 +100,22 @@ pub async fn run(job: FetchRecording, job_context: JobContext, ctx: Context) -> 
     };
     // The object first: a row must never promise what is not there.
     ctx.storage.put(&stored.object_key, content).await.retry()?;
-    recording::stored(&ctx.db, id, &stored).await.retry()?;
+    let mut tx = ctx.db.begin().await.retry()?;
+    let is_taken = recording::stored(&mut tx, id, &stored).await.retry()?;
+    tx.commit().await.retry()?;
+    if !is_taken && recording::kept_object(&ctx.db, id).await.retry()?.as_ref() != Some(&stored.object_key) {
+        // What `media` recorded was taken while we copied.
+        return ctx.storage.delete(&stored.object_key).await.retry();
+    }
     metrics::counter!("recordings_total", "outcome" => "stored").increment(1);
     tracing::info!(call_id = %id, bytes = stored.size_bytes, "a recording is stored");
     Ok(())
 }
 
 async fn give_up(id: CallId, missing: bool, error: &FetchError, ctx: &Context) -> Result<(), JobError> {
-    recording::give_up(&ctx.db, id, missing, &error.to_string()).await.retry()?;
+    let mut tx = ctx.db.begin().await.retry()?;
+    recording::give_up(&mut tx, id, missing, &error.to_string()).await.retry()?;
+    tx.commit().await.retry()?;
     metrics::counter!("recordings_total", "outcome" => if missing { "missing" } else { "failed" }).increment(1);
     tracing::warn!(call_id = %id, reason = %error, "a recording is given up");
     Ok(())

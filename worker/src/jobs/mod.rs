@@ -1,5 +1,6 @@
 //! What each job does. Their payloads, and what happens if one runs twice, half-way or late, are in `shared::jobs`.
 
+pub mod assemble_recording;
 pub mod deliver_alert;
 pub mod dispatch_campaign;
 pub mod fetch_recording;

@@ -122,7 +122,7 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
     }
     if recording::is_expected(&ctx.db, call.id).await.retry()? {
         if asked >= MAX_QUESTIONS {
-            return recording::never_named(&ctx.db, call.id).await.retry();
+            return never_named(call, ctx).await;
         }
         return Err(JobError::snooze(RECORDING_WAIT, "the carrier has not named the recording yet"));
     }
@@ -160,9 +160,15 @@ async fn later(call: &Call, asked: i32, reason: &'static str, ctx: &Context) -> 
         return Err(JobError::snooze(wait(asked), reason));
     }
     if call.status.is_terminal() {
-        return recording::never_named(&ctx.db, call.id).await.retry();
+        return never_named(call, ctx).await;
     }
     become_unknown(call, reason, ctx).await
+}
+
+async fn never_named(call: &Call, ctx: &Context) -> Result<(), JobError> {
+    let mut tx = ctx.db.begin().await.retry()?;
+    recording::never_named(&mut tx, call.id).await.retry()?;
+    tx.commit().await.retry()
 }
 
 async fn become_unknown(call: &Call, reason: &str, ctx: &Context) -> Result<(), JobError> {

@@ -9,6 +9,7 @@ use shared::campaign::Campaign;
 use shared::campaign_window;
 use shared::carrier_event;
 use shared::jobs::Job;
+use shared::jobs::assemble_recording::AssembleRecording;
 use shared::jobs::deliver_alert::DeliverAlert;
 use shared::jobs::dispatch_campaign::DispatchCampaign;
 use shared::jobs::fetch_recording::FetchRecording;
@@ -55,6 +56,8 @@ pub async fn run(_job: Sweep, _job_context: JobContext, ctx: Context) -> Result<
     ensure(db, recordings.into_iter().map(|call_id| FetchRecording { call_id })).await?;
     let messages = outgoing_message::unsent(db).await.retry()?;
     ensure(db, messages.into_iter().map(|message_id| SendMessage { message_id })).await?;
+    let loose = sweep::loose_pieces(db).await.retry()?;
+    ensure(db, loose.into_iter().map(|call_id| AssembleRecording { call_id })).await?;
     let imports = sweep::unread_imports(db).await.retry()?;
     ensure(db, imports.into_iter().map(|import_id| ImportLeads { import_id })).await?;
 

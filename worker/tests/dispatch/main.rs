@@ -10,6 +10,7 @@ mod dialing;
 mod imports;
 mod opt_outs;
 mod outside;
+mod own_recordings;
 mod pacing;
 mod reconciling;
 mod recordings;

@@ -55,6 +55,56 @@ fn a_message_is_left_after_the_beep() {
     );
 }
 
+fn playing(otherwise: Option<&str>) -> Rehearsal {
+    let mut settings = settings("Hello?");
+    settings.on_machine =
+        OnMachine::PlayRecording { title: "Festive offer".to_owned(), otherwise: otherwise.map(str::to_owned) };
+    let mut call = Rehearsal::with(settings, None);
+    call.until(1_000);
+    call.forget();
+    call
+}
+
+#[test]
+fn a_recording_is_played_after_the_beep() {
+    let mut call = playing(Some("Asha will call again."));
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.at(6_000, Input::RecordingReady);
+    call.at(6_500, Input::Beep);
+    call.until(15_000);
+    call.assert_story(
+        "
+          5.750  event    machine_answered
+          6.500  record   human  You have reached Ravi, please leave a message after the beep.
+          6.500  play     e2
+          9.520  record   agent  [Recording: Festive offer]
+          9.520  hang up  MachineAnswered
+          9.520  ended    MachineAnswered
+        ",
+    );
+}
+
+#[test]
+fn a_recording_that_cannot_be_had_by_the_beep_gives_way_to_the_message() {
+    let mut call = playing(Some("Asha will call again."));
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.at(6_500, Input::Beep);
+    call.at(6_700, Input::RecordingReady);
+    call.until(15_000);
+    call.assert_tells("6.500  speak    e2  Asha will call again.");
+    call.assert_keeps_quiet_about("play");
+}
+
+#[test]
+fn without_recording_and_message_the_machine_is_hung_up_on() {
+    let mut call = playing(None);
+    call.says(1_500, 5_500, VOICEMAIL);
+    call.at(6_500, Input::Beep);
+    call.until(15_000);
+    call.assert_tells("6.500  hang up  MachineAnswered");
+    call.assert_keeps_quiet_about("speak");
+}
+
 #[test]
 fn a_beep_that_nobody_hears_does_not_keep_the_message_back() {
     let mut call = leaving("Asha will call again.");

@@ -1,0 +1,81 @@
+use std::path::Path;
+
+use hound::WavReader;
+
+use super::*;
+
+const PIECE: Piece = Piece { account_id: AccountId(7), call_id: CallId(41), offset: Duration::from_millis(12_340) };
+
+fn samples(path: &Path) -> Vec<i16> {
+    let mut wav = WavReader::open(path).expect("a WAV");
+    assert_eq!((wav.spec().channels, wav.spec().sample_rate), (2, 8_000));
+    wav.samples().collect::<Result<_, _>>().expect("whole samples")
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()).collect()
+}
+
+#[tokio::test]
+async fn a_finished_tape_has_both_sides_on_one_clock_and_says_whose_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let tapes = Tapes::start(dir.path().to_owned(), u64::MAX).unwrap();
+    let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+    let (tape, finished) = tapes.begin(PIECE, began);
+    tape.human(began + Duration::from_millis(1_100), Some(1_000), &[11; 800]);
+    tape.agent(began + Duration::from_millis(2_000), &[22; 1_600]);
+    tape.cut(began + Duration::from_millis(2_150));
+    drop(tape);
+    let spooled = finished.await.unwrap();
+
+    let sound = samples(&spooled.path);
+    let ms_of = |side: usize, value: i16| -> Vec<usize> {
+        let at = sound.iter().skip(side).step_by(2).enumerate().filter(|(_, sample)| **sample == value);
+        let at: Vec<usize> = at.map(|(at, _)| at / 8).collect();
+        vec![at[0], at[at.len() - 1] + 1]
+    };
+    assert_eq!((ms_of(0, 11), ms_of(1, 22)), (vec![1_000, 1_100], vec![2_000, 2_150]));
+    assert!(spooled.duration_ms >= 5_000, "silence up to the end: {}", spooled.duration_ms);
+    assert_eq!(spooled.piece, PIECE);
+
+    // As long as it is being shipped nobody else may.
+    let path = spooled.path.clone();
+    assert!(Spooled::left_behind(path.clone()).unwrap().is_none());
+    let (id, length) = (spooled.id, spooled.duration_ms);
+    drop(spooled);
+    let found = Spooled::left_behind(path).unwrap().expect("nobody has it");
+    assert_eq!((found.piece, found.id, found.duration_ms), (PIECE, id, length));
+}
+
+#[tokio::test]
+async fn a_tape_under_way_can_be_read_at_any_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let tapes = Tapes::start(dir.path().to_owned(), u64::MAX).unwrap();
+    let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+    let (tape, _finished) = tapes.begin(PIECE, began);
+    for frame in 0..40 {
+        tape.human(began + Duration::from_millis(frame * 100 + 100), Some(frame * 100), &[11; 800]);
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    let seconds = loop {
+        let written = files(dir.path()).first().map_or(0, |path| samples(path).len() / 16_000);
+        if written >= 3 || Instant::now() > until {
+            break written;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(seconds >= 3, "all but what is not final yet: {seconds}");
+    assert!(Spooled::left_behind(files(dir.path()).remove(0)).unwrap().is_none(), "its process lives");
+    drop(tape);
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_the_recording_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("old.wav"), [0; 64]).unwrap();
+    let tapes = Tapes::start(dir.path().to_owned(), 64).unwrap();
+    let (tape, finished) = tapes.begin(PIECE, Instant::now());
+    tape.human(Instant::now(), None, &[11; 800]);
+    assert!(finished.await.is_err(), "there is none");
+    assert_eq!(files(dir.path()).len(), 1);
+}
