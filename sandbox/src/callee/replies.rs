@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::speech::script::is_of_a_word;
+
 /// An answer to anything that contains one of the keywords.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,7 +215,7 @@ fn last_question(text: &str) -> Option<&str> {
 
 /// Where `phrase` last occurs as whole words: "plot" is not in "exploit".
 fn find_last_phrase(text: &str, phrase: &str) -> Option<usize> {
-    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let edge = |c: Option<char>| c.is_none_or(|c| !is_of_a_word(c));
     text.rmatch_indices(phrase)
         .map(|(at, _)| at)
         .find(|&at| edge(text[..at].chars().next_back()) && edge(text[at + phrase.len()..].chars().next()))
