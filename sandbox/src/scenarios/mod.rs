@@ -1,7 +1,8 @@
 //! The default campaign as data: 25 leads, and how each of the 24 that can be dialed behaves.
 //!
 //! `leads.csv` is what an operator would upload; its last row has no usable phone and must be
-//! rejected by an importer. `scripts.json` is keyed by national number. The table of stories:
+//! rejected by an importer. `scripts.json` is keyed by national number, and `hindi.json` has each of its lines in Hindi, for
+//! callees who speak it. The table of stories:
 //!
 //! | Last digits | Story |
 //! |---|---|
@@ -35,6 +36,7 @@ pub fn anybody() -> Script {
     Script {
         name: "anybody".into(),
         voice: "kal".into(),
+        language: crate::callee::Language::default(),
         line: crate::callee::LineConditions::default(),
         attempts: vec![vec![
             Step::Ring { ms: 2_000 },
