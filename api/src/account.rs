@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::account::{self, Account, AccountSettings};
 use shared::call::Carrier;
 use shared::calling_window::parse_zone;
+use shared::http_tool;
 use shared::phone;
 use utoipa::ToSchema;
 
@@ -85,6 +87,19 @@ pub async fn get_account(State(app): State<App>, caller: Caller) -> Result<Json<
     let mut tx = caller.tenant(&app).await?;
     let account = account::get(&mut *tx, caller.account).await?.ok_or_else(|| ApiError::not_found("account"))?;
     Ok(Json(account.into()))
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ToolSecretView {
+    /// Key of the HMAC-SHA256 in `X-Trunkline-Signature`. It changes only when the installation's secret does.
+    pub tool_secret: String,
+}
+
+/// What the requests to your voice agents' own tools are signed with.
+#[utoipa::path(get, path = "/account/tool-secret", tag = "account", responses((status = OK, body = ToolSecretView)))]
+pub async fn get_tool_secret(State(app): State<App>, caller: Caller) -> Json<ToolSecretView> {
+    let secret = http_tool::signing_secret(&app.callback_secret, caller.account);
+    Json(ToolSecretView { tool_secret: secret.expose_secret().to_owned() })
 }
 
 /// Change the account's limits. They hold from the next call that is reserved; the change is kept in the history.

@@ -98,6 +98,9 @@ pub struct ServeConfig {
     /// without it every call streams.
     #[command(flatten)]
     pub provider_keys: ProviderKeys,
+    /// As for `media`: voice agents' own tools may lie in private networks. For development.
+    #[arg(long, env = "PRIVATE_TOOLS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub private_tools: bool,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]

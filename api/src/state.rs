@@ -38,6 +38,8 @@ pub struct AppState {
     pub llm: Option<Llm>,
     /// Which speech and language services a voice agent may name.
     pub provider_keys: ProviderKeys,
+    /// Voice agents' own tools may lie in private networks.
+    pub private_tools: bool,
     pub metrics: RenderMetrics,
     /// Work that outlives its request by a little; shutting down waits for it.
     pub tasks: TaskTracker,

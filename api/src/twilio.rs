@@ -6,6 +6,7 @@
 mod gathered;
 pub mod twiml;
 pub mod voice;
+pub mod whisper;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use shared::http_tool::MOST_TOOLS;
 use shared::id::VoiceAgentId;
 use shared::language::{self, Language};
 use shared::phone::Phone;
@@ -83,10 +84,44 @@ pub struct VoiceAgentSettingsView {
     wait_for_hello: bool,
     /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice, instead of streaming.
     gathered_speech: bool,
+    /// Addresses of your own that the agent may ask in a call. `POST` with `{id, tool, arguments, call}`; `X-Trunkline-Signature` is
+    /// `sha256=` and the HMAC-SHA256 of the body under the account's `tool_secret`. What you answer (up to 2,000 characters, JSON or
+    /// text) is read by the model. Only https, and only public addresses.
+    #[schema(max_items = 8)]
+    tools: Vec<HttpToolView>,
     /// Numbers of humans to whom the agent may hand the call, in the order in which they are rung. A `0` on the phone asks for
     /// them, too.
     #[schema(max_items = 5)]
     transfer_to: Vec<String>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents a tool, which `shared` defines without knowing of OpenAPI")]
+pub struct HttpToolView {
+    /// What the model calls it.
+    #[schema(example = "check_availability")]
+    name: String,
+    /// When to use it and what it gives, for the model.
+    description: String,
+    #[schema(example = "https://api.example.com/availability")]
+    url: String,
+    #[schema(max_items = 12)]
+    arguments: Vec<ArgumentView>,
+    /// 200 to 7000; 4000 unless given. A second of silence is bridged with a word.
+    timeout_ms: u32,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents an argument, which `shared` defines without knowing of OpenAPI")]
+pub struct ArgumentView {
+    name: String,
+    description: String,
+    /// `text`, `number` or `yes_no`.
+    #[schema(example = "text")]
+    kind: String,
+    /// The only values allowed; for texts.
+    options: Vec<String>,
+    optional: bool,
 }
 
 #[derive(Debug, ToSchema)]
@@ -167,7 +202,7 @@ pub async fn create_voice_agent(
     fields: Fields,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VoiceAgentView>), ApiError> {
     let mut tx = caller.tenant(&app).await?;
-    let (name, settings) = read(fields, &app.provider_keys, None, &caller.region(&mut tx).await?)?;
+    let (name, settings) = read(fields, &app.provider_keys, app.private_tools, None, &caller.region(&mut tx).await?)?;
     let id = voice_agent::create(&mut tx, caller.account, &name, &settings).await?;
     let agent =
         voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("voice agent"))?;
@@ -189,7 +224,7 @@ pub async fn replace_voice_agent(
     let mut tx = caller.tenant(&app).await?;
     let missing = || ApiError::not_found("voice agent");
     let before = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
-    let (name, settings) = read(fields, &app.provider_keys, Some(&before.name), &caller.region(&mut tx).await?)?;
+    let (name, settings) = read(fields, &app.provider_keys, app.private_tools, Some(&before.name), &caller.region(&mut tx).await?)?;
     if !voice_agent::add_version(&mut tx, caller.account, id, &name, &settings).await? {
         return Err(missing());
     }
@@ -201,6 +236,7 @@ pub async fn replace_voice_agent(
 fn read(
     mut fields: Fields,
     keys: &ProviderKeys,
+    private_tools: bool,
     old_name: Option<&str>,
     region: &str,
 ) -> Result<(String, VoiceAgentSettings), ApiError> {
@@ -227,6 +263,7 @@ fn read(
         }
     }
     check_languages(&mut fields, &settings);
+    check_tools(&mut fields, &settings, private_tools);
     if settings.keyterms.len() > MAX_KEYTERMS {
         fields.refuse("/settings/keyterms", "too_many", format!("at most {MAX_KEYTERMS} key terms"));
     }
@@ -267,6 +304,20 @@ fn check_languages(fields: &mut Fields, settings: &VoiceAgentSettings) {
         if greeting.chars().count() > MAX_TEXT_CHARS {
             let detail = format!("the greeting is longer than {MAX_TEXT_CHARS} characters");
             fields.refuse(format!("/settings/greetings/{tag}"), "too_long", detail);
+        }
+    }
+}
+
+fn check_tools(fields: &mut Fields, settings: &VoiceAgentSettings, private_allowed: bool) {
+    if settings.tools.len() > MOST_TOOLS {
+        fields.refuse("/settings/tools", "too_many", format!("at most {MOST_TOOLS} tools"));
+    }
+    for (at, tool) in settings.tools.iter().enumerate() {
+        for (within, detail) in tool.problems(private_allowed) {
+            fields.refuse(format!("/settings/tools/{at}{within}"), "invalid", detail);
+        }
+        if settings.tools[..at].iter().any(|other| other.name == tool.name) {
+            fields.refuse(format!("/settings/tools/{at}/name"), "duplicate", "another tool has this name");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, pacer::PacerSettings, providers::Providers, store::Store};
+use crate::{config::Config, http_tools::HttpTools, pacer::PacerSettings, providers::Providers, store::Store};
 
 /// Shared by the server and every call.
 pub struct App {
@@ -20,6 +20,8 @@ pub struct App {
     pub store: Store,
     /// Who hears, thinks and speaks.
     pub providers: Providers,
+    /// Accounts' own tools.
+    pub http_tools: HttpTools,
     /// Frames and lead.
     pub pacer: PacerSettings,
     /// Room for calls.
@@ -34,6 +36,7 @@ impl App {
         let providers = Providers::new(&config)?;
         Ok(Arc::new(Self {
             providers,
+            http_tools: HttpTools::new(config.callback_secret.clone(), config.private_tools)?,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),
             tasks: TaskTracker::new(),

@@ -100,6 +100,14 @@ pub struct Config {
     #[arg(long, env = "BEDROCK_BASE_URL", default_value = "https://bedrock-mantle.ap-south-1.api.aws/anthropic")]
     pub bedrock_base_url: Url,
 
+    /// Shared with the API: voice agents' own tools know our requests by what is derived from it.
+    #[arg(long, env = "CALLBACK_SECRET", hide_env_values = true, value_parser = secret)]
+    pub callback_secret: SecretString,
+    /// Voice agents' own tools may lie in private networks, and be asked over http. For development: whoever may edit a voice agent
+    /// then reaches whatever this process reaches.
+    #[arg(long, env = "PRIVATE_TOOLS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub private_tools: bool,
+
     /// Longest call. The agent says goodbye before it; the stream is cut shortly after it whatever happens.
     #[arg(long, env = "MAX_CALL_DURATION_MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub max_call_duration_minutes: u32,

@@ -28,6 +28,7 @@ pub mod do_not_call;
 pub mod forecast;
 pub mod gathered;
 pub mod guard;
+pub mod http_tool;
 pub mod id;
 pub mod idempotency;
 pub mod import;

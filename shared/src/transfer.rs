@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use sqlx::types::Json;
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
@@ -47,4 +47,39 @@ pub async fn destination(
         dial::note(db, row.id, "transferred", json!({ "numbers": numbers.len() }), now).await?;
     }
     Ok(numbers)
+}
+
+/// What a human is told before a call is put through to them.
+#[derive(Clone, Debug)]
+pub struct Whisper {
+    pub name: Option<String>,
+    pub campaign: Option<String>,
+    /// What the person has answered, by field.
+    pub answers: serde_json::Map<String, serde_json::Value>,
+}
+
+/// About a live call whose agent promised a human; `None` for any other.
+pub async fn whisper(db: impl PgExecutor<'_>, reference: &str) -> sqlx::Result<Option<Whisper>> {
+    let row = sqlx::query!(
+        r#"
+        select l.name, (select name from campaigns where id = c.campaign_id) as campaign,
+            coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!"
+        from calls c
+        join streams s on s.call_id = c.id
+        left join leads l on l.id = c.lead_id
+        where c.reference = $1 and s.end_reason = $2
+        "#,
+        reference,
+        TRANSFER_TO_HUMAN,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Whisper {
+        name: row.name,
+        campaign: row.campaign,
+        answers: match row.answers {
+            serde_json::Value::Object(answers) => answers,
+            _ => serde_json::Map::new(),
+        },
+    }))
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
+use crate::http_tool::HttpTool;
 use crate::id::{AccountId, VoiceAgentId};
 use crate::provider::{Choice, LlmProvider, SttProvider, TtsProvider};
 
@@ -53,6 +54,8 @@ pub struct VoiceAgentSettings {
     pub wait_for_hello: bool,
     /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
     pub gathered_speech: bool,
+    /// What else the model may do in a call: ask addresses of the account's own.
+    pub tools: Vec<HttpTool>,
     /// Humans to whom the agent may hand the call, in E.164, the first to be rung first. Without any it offers none.
     pub transfer_to: Vec<String>,
 }
@@ -80,6 +83,7 @@ impl Default for VoiceAgentSettings {
             playbook: None,
             wait_for_hello: false,
             gathered_speech: false,
+            tools: Vec::new(),
             transfer_to: Vec::new(),
         }
     }

@@ -129,7 +129,9 @@ async fn unsigned_stream(app: &TestApp) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
+    // The greeting is heard out: what it discloses must be.
     let interrupts = json!([{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "wait_for_agent"}, {"do": "say", "text": "Yes, go ahead."},
         {"do": "interrupt", "after_ms": 1800, "text": "Wait, who gave you my number?"}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
     let (app, campaign) = calling(Setup::default(), json!([interrupts])).await;
     app.campaign_completes(campaign, MINUTES).await;
@@ -139,6 +141,9 @@ async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
     let turns = ours[0]["transcript"].as_array().unwrap();
     let cut = turns.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{turns:?}"));
     let (cut, heard) = (plain([cut["text"].as_str().unwrap()]), heard(&carrier[0]));
+    let greeting = plain([turns[0]["text"].as_str().unwrap()]);
+    let heard =
+        heard.strip_prefix(&greeting).unwrap_or_else(|| panic!("the greeting is whole: {heard:?}")).trim_start();
     // A word at the cut may be heard by half.
     let shared = cut.split(' ').zip(heard.split(' ')).take_while(|(ours, theirs)| ours == theirs).count();
     let words = cut.split(' ').count();
@@ -215,5 +220,29 @@ async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
     let listed: i64 = sqlx::query_scalar("select count(*) from do_not_call").fetch_one(&app.db).await.unwrap();
     assert_eq!(listed, 1);
     recorded(&app, campaign).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_advisor_is_told_who_is_put_through_before_they_are_connected() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    let settings = json!({"transfer_to": ["+919811100001"]});
+    let (_, agent) = app.post("/voice-agents", json!({"name": "With an advisor", "settings": settings})).await;
+    let asks = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"}, {"do": "say", "text": "Yes, go ahead."},
+        {"do": "wait_for_agent"}, {"do": "say", "text": PURPOSE}, {"do": "wait_for_agent"}, {"do": "dtmf", "digits": "0"},
+        {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 20_000}]);
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [asks]})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let whispered = log(&app, "dial.whispered").await;
+    let [whispered] = &whispered[..] else { panic!("{whispered:?}") };
+    let text = whispered["texts"][0].as_str().unwrap();
+    assert!(text.starts_with("Priyamvada, from your campaign"), "{text}");
+    assert!(text.contains("Purpose: "), "{text}");
+    assert_eq!(calls(&app, campaign).await[0]["status"], "transferred");
     app.finish().await;
 }

@@ -22,9 +22,11 @@ pub enum Verb<'a> {
         hints: &'a str,
         says: Speech<'a>,
     },
-    /// The first of these phones to answer is connected; `caller_id` is what it shows.
+    /// The first of these phones to answer is connected; `caller_id` is what it shows. Whoever answers hears first, alone, what
+    /// `whisper` has to say.
     Dial {
         numbers: &'a [String],
+        whisper: &'a str,
         caller_id: &'a str,
         ring_secs: u32,
     },
@@ -101,13 +103,14 @@ fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
                 .with_attribute(("method", "POST"))
                 .write_text_content(BytesText::new(url))?;
         }
-        Verb::Dial { numbers, caller_id, ring_secs } => {
+        Verb::Dial { numbers, whisper, caller_id, ring_secs } => {
             let ring = ring_secs.to_string();
             let dial = xml.create_element("Dial").with_attribute(("timeout", ring.as_str()));
             let dial = if caller_id.is_empty() { dial } else { dial.with_attribute(("callerId", *caller_id)) };
             dial.write_inner_content(|xml| {
                 for number in *numbers {
-                    xml.create_element("Number").write_text_content(BytesText::new(number))?;
+                    let number_element = xml.create_element("Number").with_attribute(("url", *whisper));
+                    number_element.write_text_content(BytesText::new(number))?;
                 }
                 Ok(())
             })?;
@@ -155,8 +158,8 @@ mod tests {
         assert_eq!(xml(&[Verb::Hangup]), "<Hangup/>");
         let numbers = ["+919811100001".to_owned()];
         assert_eq!(
-            xml(&[Verb::Dial { numbers: &numbers, caller_id: "+14155550100", ring_secs: 45 }]),
-            r#"<Dial timeout="45" callerId="+14155550100"><Number>+919811100001</Number></Dial>"#
+            xml(&[Verb::Dial { numbers: &numbers, whisper: "https://x/w?a=1&b=2", caller_id: "+14155550100", ring_secs: 45 }]),
+            r#"<Dial timeout="45" callerId="+14155550100"><Number url="https://x/w?a=1&amp;b=2">+919811100001</Number></Dial>"#
         );
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::twiml::{Twiml, Verb};
-use super::{gathered, genuine};
+use super::{gathered, genuine, whisper};
 use crate::error::{ApiError, Problem};
 use crate::resuming::{goes_back, keep};
 use crate::state::{App, AppState};
@@ -90,7 +90,9 @@ async fn leave(app: &App, webhook: &Webhook, reference: &str) -> Twiml {
     metrics::counter!("transfers_total", "answer" => "somebody").increment(1);
     // The advisor sees our number, which Twilio lets us show.
     let caller_id = webhook.fields.get("From").map_or("", String::as_str);
-    Twiml::of(&[Verb::Dial { numbers: &numbers, caller_id, ring_secs: MAX_RINGING_SECS }, Verb::Hangup])
+    let whisper = whisper::address(app, reference);
+    let dial = Verb::Dial { numbers: &numbers, whisper: &whisper, caller_id, ring_secs: MAX_RINGING_SECS };
+    Twiml::of(&[dial, Verb::Hangup])
 }
 
 fn connect(app: &AppState, reference: &str, round: i32) -> Twiml {
@@ -107,7 +109,12 @@ fn connect(app: &AppState, reference: &str, round: i32) -> Twiml {
 
 /// This webhook's own address, counting what it is asked about.
 pub(super) fn address<N: ToString>(app: &AppState, reference: &str, counts: &[(&str, N)]) -> String {
-    let text = format!("{}/webhooks/twilio/voice", app.base_url);
+    published(app, "voice", reference, counts)
+}
+
+/// Where Twilio finds one of our webhooks about a call, signed for this very address.
+pub(super) fn published<N: ToString>(app: &AppState, webhook: &str, reference: &str, counts: &[(&str, N)]) -> String {
+    let text = format!("{}/webhooks/twilio/{webhook}", app.base_url);
     // A base URL that is none has been refused at the start.
     let Ok(mut url) = Url::parse(&text) else { return text };
     let counts = counts.iter().map(|(name, count)| (*name, count.to_string()));

@@ -95,6 +95,7 @@ impl TestApi {
                 stream_url: Some("wss://media.example/twilio/media".parse().unwrap()),
             }),
             max_upload_bytes: 1024 * 1024,
+            private_tools: false,
             provider_keys: ProviderKeys {
                 deepgram_api_key: Some("d".into()),
                 openai_api_key: Some("o".into()),

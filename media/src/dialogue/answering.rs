@@ -265,11 +265,27 @@ impl Dialogue {
     pub(super) fn on_tool_result(&mut self, call_id: &str, outcome: ToolOutcome) {
         if let ToolOutcome::Failed(_) = &outcome {
             self.metric("tool_failed");
+            if let Some(name) = self.ledger.name_of(call_id) {
+                self.event(CallEvent::ToolFailed { name, problem: "the tool failed" });
+            }
         }
         self.ledger.answer(call_id, outcome);
         if self.reply.as_ref().is_some_and(|reply| reply.awaits_tools) {
             self.after_calls();
         }
+    }
+
+    /// Nothing has been heard for a while because a tool takes its time.
+    pub(super) fn fill_wait(&mut self) {
+        let line = self.lines.filler.clone();
+        let Some(reply) = &mut self.reply else { return };
+        reply.filled = true;
+        if line.is_empty() {
+            return;
+        }
+        // It answers nothing.
+        reply.only_bridged |= reply.speech.is_empty();
+        self.speak(line);
     }
 
     pub(super) fn tool_late(&mut self) {

@@ -51,6 +51,8 @@ pub(crate) struct Reply {
     /// Tool calls per answer of the model. The last one is the current round.
     pub(crate) rounds: Vec<Vec<ToolCall>>,
     pub(crate) awaits_tools: bool,
+    /// A word about the wait has been said.
+    pub(crate) filled: bool,
     pub(crate) splitter: Splitter,
     pub(crate) speech: Speech,
     /// No more text will come.
@@ -87,6 +89,7 @@ impl Reply {
             only_bridged: false,
             rounds: vec![Vec::new()],
             awaits_tools: false,
+            filled: false,
             splitter: Splitter::default(),
             speech: Speech::default(),
             flushed: false,

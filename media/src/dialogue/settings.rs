@@ -138,6 +138,8 @@ pub struct Limits {
     pub first_audio_ms: u64,
     /// A tool outside the dialogue.
     pub tool_ms: u64,
+    /// Silence while a tool runs before a word about it.
+    pub filler_ms: u64,
     /// Requests per turn that a model may spend on tools before it must speak.
     pub tool_rounds: u32,
     /// Without transcripts the call is closed after this long.
@@ -163,6 +165,7 @@ impl Default for Limits {
             token_gap_ms: 4_000,
             first_audio_ms: 3_000,
             tool_ms: 8_000,
+            filler_ms: 1_000,
             tool_rounds: 4,
             stt_down_ms: 10_000,
             longest_turn_ms: 45_000,

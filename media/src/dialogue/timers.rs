@@ -30,6 +30,7 @@ pub enum Reason {
     FirstTokenLate,
     NextTokenLate,
     ToolLate,
+    ToolSlow,
     FirstAudioLate,
     PlayoutStuck,
     GoodbyeDrained,
@@ -172,6 +173,10 @@ impl Dialogue {
         if let Some((at, interrupts)) = self.duck_ends() {
             return earliest.offer(at, if interrupts { Reason::BargeInConfirmed } else { Reason::BargeInForgotten });
         }
+        if reply.awaits_tools && !reply.filled && reply.speech.first_silent().is_none() {
+            let since = self.ledger.oldest_running().map_or(self.now, |(since, ..)| since);
+            earliest.offer(since.max(reply.expected_end()) + ms(limits.filler_ms), Reason::ToolSlow);
+        }
         if reply.speech.first_silent().is_some() {
             earliest.offer(
                 reply.expected_end().max(reply.speech_moved) + ms(limits.first_audio_ms),
@@ -216,6 +221,7 @@ impl Dialogue {
             Reason::HumanSilent => self.human_silent(),
             Reason::FirstTokenLate | Reason::NextTokenLate => self.token_late(),
             Reason::ToolLate => self.tool_late(),
+            Reason::ToolSlow => self.fill_wait(),
             Reason::FirstAudioLate => self.first_audio_late(),
             Reason::PlayoutStuck | Reason::GoodbyeDrained => self.playout_stuck(),
             Reason::BargeInConfirmed => self.interrupt(),

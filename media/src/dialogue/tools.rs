@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use shared::http_tool;
 
 use super::input::{CallTime, ToolOutcome};
 use super::output::ToolSpec;
@@ -92,7 +93,7 @@ fn spec(name: &str, description: &str, properties: &[(&str, Value)]) -> ToolSpec
 }
 
 pub(crate) fn is_built_in(name: &str) -> bool {
-    matches!(name, "end_call" | "record_answer" | "schedule_callback" | "mark_do_not_call" | "transfer_to_human")
+    http_tool::BUILT_IN.contains(&name)
 }
 
 /// Reads a call of a built-in tool. The error is a sentence for the model.
@@ -164,6 +165,13 @@ impl Ledger {
         match self.calls.get(id)? {
             State::Running { .. } => None,
             State::Answered(text) => Some(text.clone()),
+        }
+    }
+
+    pub(crate) fn name_of(&self, id: &str) -> Option<String> {
+        match self.calls.get(id)? {
+            State::Running { name, .. } => Some(name.clone()),
+            State::Answered(_) => None,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Lines {
     pub goodbye: String,
     /// `transfer_to_human` without words of its own.
     pub transfer: String,
+    /// A tool takes its time.
+    pub filler: String,
     /// After a lost stream came back, before the conversation goes on. Says nothing of where it was.
     pub bridge: String,
 }
@@ -52,6 +54,7 @@ impl Lines {
             time_goodbye: "I am sorry, our time is up. Thank you for talking with me. Goodbye.".to_owned(),
             goodbye: "Thank you for your time. Goodbye.".to_owned(),
             transfer: "One moment please, I am connecting you.".to_owned(),
+            filler: "One moment, let me check.".to_owned(),
             bridge: "Sorry, the line dropped for a moment.".to_owned(),
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
     carrier::{Carrier, CarrierEvent, FrameError, Reader, StreamStart, Writer},
-    dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd},
+    dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
     latency::Trick,
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
@@ -70,6 +70,9 @@ pub(super) struct Actor {
     /// Whoever speaks tells it here.
     pub(super) tts_events: mpsc::Sender<TtsEvent>,
     pub(super) agent: VoiceAgentSettings,
+    /// What the account's own tools are told of the call.
+    pub(super) about: serde_json::Value,
+    pub(super) tool_results: mpsc::Sender<(String, ToolOutcome)>,
     pub(super) pacer: mpsc::Sender<PacerCommand>,
     pub(super) recorder: Recorder,
     pub(super) asking: Option<(AskId, AbortHandle)>,
@@ -102,6 +105,7 @@ struct Inbox {
     llm: mpsc::Receiver<LlmEvent>,
     /// The language model goes over in a task of its own.
     overs: mpsc::Receiver<FailOver>,
+    tools: mpsc::Receiver<(String, ToolOutcome)>,
     reports: mpsc::Receiver<Report>,
     pacer_end: mpsc::Receiver<PacerEnd>,
 }
@@ -146,6 +150,7 @@ impl Actor {
             tasks.spawn(async move { warming.warm_up().await });
         }
 
+        let (tool_results, tools_inbox) = mpsc::channel(16);
         let (pacer, commands) = mpsc::channel(256);
         let (reports, report_inbox) = mpsc::channel(64);
         let (pacer_ended, pacer_end) = mpsc::channel(1);
@@ -180,7 +185,9 @@ impl Actor {
             stt,
             tts,
             tts_events,
+            about: briefing::about(&briefing),
             agent: briefing.settings,
+            tool_results,
             pacer,
             recorder,
             asking: None,
@@ -205,6 +212,7 @@ impl Actor {
                 tts: tts_inbox,
                 llm: llm_inbox,
                 overs: overs_inbox,
+                tools: tools_inbox,
                 reports: report_inbox,
                 pacer_end,
             },
@@ -234,6 +242,7 @@ impl Actor {
                 Some(event) = self.inbox.tts.recv() => self.voiced(event),
                 Some(event) = self.inbox.llm.recv() => self.thought(event),
                 Some(over) = self.inbox.overs.recv() => self.went_over(&over),
+                Some((call_id, outcome)) = self.inbox.tools.recv() => self.give(Input::ToolResult { call_id, outcome }),
                 Some(event) = self.inbox.stt.recv() => self.transcribed(event),
                 () = sleep_until(deadline.unwrap_or(hard_end)), if deadline.is_some() => self.give(Input::Deadline),
                 Some(end) = self.inbox.pacer_end.recv() => {

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use shared::{
     calling_window::ZoneSet,
+    http_tool::HttpTool,
     language,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
@@ -14,7 +15,7 @@ use shared::{
 
 use crate::{
     config::Config,
-    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker},
+    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker, ToolSpec},
     latency::Trick,
     playbook::Playbook,
     stt,
@@ -49,11 +50,16 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     }
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.tools = agent.tools.iter().map(tool).collect();
     settings.can_transfer = !agent.transfer_to.is_empty();
     settings.speculate = config.uses(Trick::Speculation);
     settings.early_clause = config.uses(Trick::EarlyClause);
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
     settings
+}
+
+fn tool(tool: &HttpTool) -> ToolSpec {
+    ToolSpec { name: tool.name.clone(), description: tool.description.clone(), parameters: tool.schema() }
 }
 
 fn playbook(briefing: &Briefing) -> Playbook {
@@ -138,4 +144,10 @@ pub(super) fn transcriber(briefing: &Briefing, settings: &DialogueSettings) -> s
     keyterms.extend(settings.playbook.key_terms.iter().cloned());
     keyterms.truncate(MAX_KEYTERMS);
     stt::Options { language: settings.language.clone(), others: settings.also_speaks.clone(), keyterms }
+}
+
+/// What the account's own tools are told of the call.
+pub(super) fn about(briefing: &Briefing) -> Value {
+    serde_json::json!({"call_id": briefing.call_id, "campaign_id": briefing.campaign_id, "lead_id": briefing.lead_id,
+        "lead": briefing.lead})
 }

@@ -26,11 +26,7 @@ impl Actor {
                     asking.abort();
                 }
             }
-            Output::RunTool { call_id, name, .. } => {
-                // Every tool the dialogue is offered today it knows itself; a call must still be answered.
-                let outcome = ToolOutcome::Failed(format!("The function {name} is not available in this call."));
-                self.inputs.push_back(Input::ToolResult { call_id, outcome });
-            }
+            Output::RunTool { call_id, name, arguments } => self.run_tool(call_id, &name, arguments),
             Output::Speak { epoch, clause, text } => self.speak(epoch, clause, text),
             Output::FlushSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Finish { epoch }),
             Output::CancelSpeech { epoch } => self.tell_voice(epoch, TtsCommand::Cancel { epoch }),
@@ -65,6 +61,27 @@ impl Actor {
         }
         // Finished tasks are collected as we go, or a long call would gather them.
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// In a task of its own that no turn cancels: the tool may have done something, and the dialogue waits for its answer.
+    fn run_tool(&mut self, call_id: String, name: &str, arguments: String) {
+        let Some(tool) = self.agent.tools.iter().find(|tool| tool.name == name) else {
+            let outcome = ToolOutcome::Failed(format!("The function {name} is not available in this call."));
+            return self.inputs.push_back(Input::ToolResult { call_id, outcome });
+        };
+        let question = Question {
+            tool: tool.clone(),
+            id: format!("{}-{call_id}", self.held.call_id),
+            account: self.held.account_id,
+            arguments,
+            about: self.about.clone(),
+        };
+        let (tools, results) = (self.app.http_tools.clone(), self.tool_results.clone());
+        self.tasks.spawn(async move {
+            let outcome = tools.ask(&question).await;
+            // Nobody listens any more if the call ended first.
+            let _ = results.send((call_id, outcome)).await;
+        });
     }
 
     fn speak(&mut self, epoch: Epoch, clause: u32, text: String) {

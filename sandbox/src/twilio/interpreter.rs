@@ -118,9 +118,14 @@ impl Performance<'_> {
                     let url = base.join(&url).map_err(|_error| "application_error")?;
                     return Ok(Next::Ask(url, Vec::new()));
                 }
-                Verb::Dial { numbers } => {
+                Verb::Dial { numbers, whisper } => {
                     self.note("call.transferred", json!({"numbers": numbers}));
                     self.call.truth().transferred_to = Some(numbers);
+                    if let Some(url) = whisper {
+                        let url = base.join(&url).map_err(|_error| "application_error")?;
+                        let whispered = self.whispered(&url).await?;
+                        self.note("dial.whispered", json!({"texts": whispered}));
+                    }
                     let time = self.world.settings.scaled(DIAL_MS);
                     let (line, leg) = self.line();
                     line.pause(leg, time).await?;
@@ -130,6 +135,15 @@ impl Performance<'_> {
             }
         }
         Ok(Next::End(self.last))
+    }
+
+    /// What the phone that answered is told, alone. Whatever goes wrong with it, Twilio connects.
+    async fn whispered(&mut self, url: &Url) -> Result<Vec<String>, Cause> {
+        // The leg that was dialed has a call of its own.
+        let parent = [("ParentCallSid".into(), self.call.sid.clone())].into();
+        let verbs = self.document(url, parent).await.unwrap_or_default();
+        let said = |verb| if let Verb::Say { text } = verb { Some(text) } else { None };
+        Ok(verbs.into_iter().filter_map(said).collect())
     }
 
     /// Blocks until the product closes the socket, or it breaks; then the next verb runs.

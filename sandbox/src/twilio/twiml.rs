@@ -31,6 +31,8 @@ pub enum Verb {
     /// Somebody else's phone rings.
     Dial {
         numbers: Vec<String>,
+        /// What the first of them is told before they are connected.
+        whisper: Option<String>,
     },
     Hangup,
     Reject,
@@ -90,7 +92,8 @@ fn verb(element: &Element) -> Result<Verb, String> {
         "Dial" => {
             let mut numbers: Vec<String> = element.children.iter().map(|child| child.text.trim().to_owned()).collect();
             numbers.extend(Some(element.text.trim().to_owned()).filter(|number| !number.is_empty()));
-            Verb::Dial { numbers }
+            let whisper = element.children.iter().find_map(|number| number.attribute("url")).map(str::to_owned);
+            Verb::Dial { numbers, whisper }
         }
         "Hangup" => Verb::Hangup,
         "Reject" => Verb::Reject,
@@ -179,7 +182,7 @@ mod tests {
                 <Connect><Stream url="wss://x/media"><Parameter name="reference" value="a&amp;1"/></Stream></Connect>
                 <Gather input="speech dtmf" action="/next?a=1&amp;b=2" timeout="3"><Say>R&amp;D, 5 &lt; 6?</Say></Gather>
                 <Pause length="2"/><Redirect method="POST">http://x/voice?a=1&amp;round=2</Redirect>
-                <Dial><Number>+14155550101</Number></Dial><Hangup/>
+                <Dial><Number url="/whisper?a=1&amp;b=2">+14155550101</Number></Dial><Hangup/>
             </Response>"#;
         assert_eq!(
             read(xml).unwrap(),
@@ -192,7 +195,7 @@ mod tests {
                 },
                 Verb::Pause { secs: 2 },
                 Verb::Redirect { url: "http://x/voice?a=1&round=2".into() },
-                Verb::Dial { numbers: vec!["+14155550101".into()] },
+                Verb::Dial { numbers: vec!["+14155550101".into()], whisper: Some("/whisper?a=1&b=2".into()) },
                 Verb::Hangup,
             ]
         );
