@@ -2,7 +2,12 @@ use std::collections::BTreeMap;
 
 use super::{lexicon::in_english, *};
 use crate::{
-    brain::{Call, Choice, Message, Reply, Tool, facts::volunteered, reply, understanding::{Intent, intent}},
+    brain::{
+        Call, Choice, Message, Reply, Tool,
+        facts::volunteered,
+        reply,
+        understanding::{Intent, intent},
+    },
     callee::{Callee, Language, Topic, replies::Replies},
     scenarios,
     speech::script::languages,
