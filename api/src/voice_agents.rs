@@ -224,7 +224,8 @@ pub async fn replace_voice_agent(
     let mut tx = caller.tenant(&app).await?;
     let missing = || ApiError::not_found("voice agent");
     let before = voice_agent::get(&mut *tx, caller.account, id).await?.ok_or_else(missing)?;
-    let (name, settings) = read(fields, &app.provider_keys, app.private_tools, Some(&before.name), &caller.region(&mut tx).await?)?;
+    let (name, settings) =
+        read(fields, &app.provider_keys, app.private_tools, Some(&before.name), &caller.region(&mut tx).await?)?;
     if !voice_agent::add_version(&mut tx, caller.account, id, &name, &settings).await? {
         return Err(missing());
     }
@@ -286,7 +287,10 @@ fn check_languages(fields: &mut Fields, settings: &VoiceAgentSettings) {
     let known = || Language::ALL.map(Language::code).join(", ");
     let mut check = |at: String, tag: &str| {
         if language::tag(tag).as_deref() != Some(tag) {
-            let detail = format!("{tag:?} is not a language tag that is known here, such as hi-IN, hi-en (mixed), or one of {}", known());
+            let detail = format!(
+                "{tag:?} is not a language tag that is known here, such as hi-IN, hi-en (mixed), or one of {}",
+                known()
+            );
             fields.refuse(at, "unknown_language", detail);
         }
     };

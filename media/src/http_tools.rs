@@ -1,10 +1,6 @@
 //! Asks an account's own tools, from the middle of a call. What may be asked is [`shared::http_tool`]'s matter.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use secrecy::SecretString;
@@ -201,7 +197,11 @@ mod tests {
             ("/elsewhere", "the service answered with an error"),
             ("/missing", "the service answered with an error"),
         ] {
-            assert_eq!(tools.ask(&question(&format!("{base}{path}"))).await, ToolOutcome::Failed(problem.into()), "{path}");
+            assert_eq!(
+                tools.ask(&question(&format!("{base}{path}"))).await,
+                ToolOutcome::Failed(problem.into()),
+                "{path}"
+            );
         }
         assert!(seen.lock().unwrap().is_empty(), "no redirect is followed");
         let began = Instant::now();

@@ -66,20 +66,24 @@ static ISO_DATE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\b(\d{4})-(\d{2})-(\d{2})(?:[T ](?P<h>\d{2}):(?P<m>\d{2})(?::\d{2})?)?\b"));
 static DATE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(\d{1,2})([/.-])(\d{1,2})([/.-])(\d{4}|\d{2})\b"));
 static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)\b(?P<h>\d{1,2})[:.](?P<m>[0-5]\d)\s*(?P<half>[ap]\.?\s?m\b\.?)|\b(?P<h2>\d{1,2}):(?P<m2>[0-5]\d)(?:\s*बजे)?|\b(?P<h3>\d{1,2})\s*(?P<half3>[ap]\.?\s?m\b)")
+    pattern(
+        r"(?i)\b(?P<h>\d{1,2})[:.](?P<m>[0-5]\d)\s*(?P<half>[ap]\.?\s?m\b\.?)|\b(?P<h2>\d{1,2}):(?P<m2>[0-5]\d)(?:\s*बजे)?|\b(?P<h3>\d{1,2})\s*(?P<half3>[ap]\.?\s?m\b)",
+    )
 });
 static PHONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"\+?\b\d(?:[\s-]?\d){9,14}\b"));
 static AMOUNT: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"(?i)(?P<unit>₹|\brs\b\.?|\binr\b|\$)?\s*(?P<from>{FIGURE})(?:\s*[-–—]\s*(?:₹|rs\.?\s?)?(?P<to>{FIGURE}))?(?:\s*(?P<scale>crores?|cr|lakhs?|lacs?|lac|thousand|million|mn|करोड़|लाख|हज़ार|हजार)\b\.?|(?P<glued>[lk])\b)?(?:/-)?(?P<after>\s*(?:rupees?|rs\b\.?|रुपये|रुपए|रूपये))?"
+        r"(?i)(?P<unit>₹|\brs\b\.?|\binr\b|\$)?\s*(?P<from>{FIGURE})(?:\s*[-–—]\s*(?:₹|rs\.?\s?)?(?P<to>{FIGURE}))?(?:\s*(?P<scale>crores?|cr|lakhs?|lacs?|lac|thousand|million|mn|करोड़|लाख|हज़ार|हजार)\b|\s?(?P<glued>[lk])\b)?(?:/-)?(?P<after>\s*(?:rupees?|rs\b\.?|रुपये|रुपए|रूपये))?"
     ))
 });
 static PERCENT: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"({FIGURE})\s?%")));
 static SQUARE_FEET: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)(?P<figure>\d)\s*(?:sq\.?\s*(?:ft|feet)\b\.?|sqft\b\.?)"));
+    LazyLock::new(|| pattern(r"(?P<figure>\d)\s*(?i:sq\.?\s*(?:ft|feet)|sqft)\b(?:\.(?P<goes_on>\s+\p{Ll}))?"));
 static ORDINAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)\b(\d{1,3})(?:st|nd|rd|th)\b"));
 static YEAR: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)\b(in|by|since|until|till|of|year|january|february|march|april|may|june|july|august|september|october|november|december)(,?\s+)((?:19|20)\d\d)\b")
+    pattern(
+        r"(?i)\b(in|by|since|until|till|of|year|january|february|march|april|may|june|july|august|september|october|november|december)(,?\s+)((?:19|20)\d\d)\b",
+    )
 });
 static GLUED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\d)([A-Za-z\u{0900}-\u{0D7F}])"));
 
@@ -124,7 +128,8 @@ fn say(text: &str, tongue: &dyn Says) -> String {
             None => tongue.date(date),
         }
     });
-    let text = DATE.replace_all(&text, |found: &Captures<'_>| written_date(found, tongue).unwrap_or_else(|| found[0].to_owned()));
+    let text = DATE
+        .replace_all(&text, |found: &Captures<'_>| written_date(found, tongue).unwrap_or_else(|| found[0].to_owned()));
     let text = TIME.replace_all(&text, |found: &Captures<'_>| {
         let part = |names: [&str; 3]| names.iter().find_map(|name| found.name(name)).map(|part| part.as_str());
         let (hour, minute) = (part(["h", "h2", "h3"]).unwrap_or_default(), part(["m", "m2", "m2"]).unwrap_or("0"));
@@ -143,9 +148,14 @@ fn say(text: &str, tongue: &dyn Says) -> String {
         Some(figure) => tongue.percent(&tongue.figure(figure)),
         None => found[0].to_owned(),
     });
-    let text = SQUARE_FEET.replace_all(&text, |found: &Captures<'_>| format!("{} {}", &found["figure"], tongue.square_feet()));
-    let text = AMOUNT.replace_all(&text, |found: &Captures<'_>| amount(found, tongue).unwrap_or_else(|| found[0].to_owned()));
-    GLUED.replace_all(&text, "$1 $2").split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = SQUARE_FEET.replace_all(&text, |found: &Captures<'_>| {
+        let goes_on = found.name("goes_on").map_or("", |rest| rest.as_str());
+        format!("{} {}{goes_on}", &found["figure"], tongue.square_feet())
+    });
+    let text = GLUED.replace_all(&text, "$1 $2");
+    let text =
+        AMOUNT.replace_all(&text, |found: &Captures<'_>| amount(found, tongue).unwrap_or_else(|| found[0].to_owned()));
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `75,00,000`, with or without a currency and a scale, alone or as a range.
@@ -182,7 +192,8 @@ fn amount(found: &Captures<'_>, tongue: &dyn Says) -> Option<String> {
     };
     // What stood around it stays around it.
     let before = if found[0].starts_with(char::is_whitespace) { " " } else { "" };
-    let comma = if found.name("scale").is_none() && found.name("to").is_none() && written.ends_with(',') { "," } else { "" };
+    let comma =
+        if found.name("scale").is_none() && found.name("to").is_none() && written.ends_with(',') { "," } else { "" };
     Some(format!("{before}{said}{comma}"))
 }
 
@@ -280,60 +291,72 @@ mod tests {
 
     #[test]
     fn english_says_prices_the_indian_way() {
-        all("en-IN", &[
-            ("It is ₹75,00,000 all in.", "It is seventy five lakh rupees all in."),
-            ("Rs. 1.25 Cr", "one point two five crore rupees"),
-            ("Rs 50-60 lakhs?", "fifty to sixty lakh rupees?"),
-            ("between 75L and 1.5 crores", "between seventy five lakh and one point five crore"),
-            ("a rent of Rs. 25,000/- per month", "a rent of twenty five thousand rupees per month"),
-            ("₹1,05,50,000", "one crore five lakh fifty thousand rupees"),
-            ("about 45k rupees", "about forty five thousand rupees"),
-            ("$5,000", "five thousand dollars"),
-            ("A 2BHK of 1,250 sq. ft. on the 14th floor", "A two BHK of one thousand two hundred fifty square feet on the fourteenth floor"),
-            ("2-3 BHK", "two to three BHK"),
-            ("8.5% interest", "eight point five percent interest"),
-            ("We have 3 homes, 2 of them new.", "We have three homes, two of them new."),
-            ("We have 3, maybe 4.", "We have three, maybe four."),
-            ("nothing to change", "nothing to change"),
-        ]);
+        all(
+            "en-IN",
+            &[
+                ("It is ₹75,00,000 all in.", "It is seventy five lakh rupees all in."),
+                ("Rs. 1.25 Cr", "one point two five crore rupees"),
+                ("Rs 50-60 lakhs?", "fifty to sixty lakh rupees?"),
+                ("between 75L and 1.5 crores", "between seventy five lakh and one point five crore"),
+                ("a rent of Rs. 25,000/- per month", "a rent of twenty five thousand rupees per month"),
+                ("₹1,05,50,000", "one crore five lakh fifty thousand rupees"),
+                ("about 45k rupees", "about forty five thousand rupees"),
+                ("$5,000", "five thousand dollars"),
+                (
+                    "A 2BHK of 1,250 sq. ft. on the 14th floor",
+                    "A two BHK of one thousand two hundred fifty square feet on the fourteenth floor",
+                ),
+                ("2-3 BHK", "two to three BHK"),
+                ("8.5% interest", "eight point five percent interest"),
+                ("We have 3 homes, 2 of them new.", "We have three homes, two of them new."),
+                ("We have 3, maybe 4.", "We have three, maybe four."),
+                ("nothing to change", "nothing to change"),
+            ],
+        );
     }
 
     #[test]
     fn english_says_dates_times_and_codes() {
-        all("en-IN", &[
-            ("on 24/11/2026 at 5:30 pm", "on the twenty fourth of November twenty twenty six at five thirty P M"),
-            ("2026-11-24T17:00", "the twenty fourth of November twenty twenty six, five P M"),
-            ("11/24/2026", "the twenty fourth of November twenty twenty six"),
-            ("at 17:00 or 10:05", "at five P M or ten oh five"),
-            ("5pm", "five P M"),
-            ("possession by December 2027", "possession by December twenty twenty seven"),
-            ("call +91 98450 12345.", "call nine one nine eight, four five zero one, two three four five."),
-            ("98450 12345", "nine eight four, five zero one, two three four five"),
-            ("PIN 560066", "PIN five six zero, zero six six"),
-            ("3500000 rupees", "thirty five lakh rupees"),
-        ]);
+        all(
+            "en-IN",
+            &[
+                ("on 24/11/2026 at 5:30 pm", "on the twenty fourth of November twenty twenty six at five thirty P M"),
+                ("2026-11-24T17:00", "the twenty fourth of November twenty twenty six, five P M"),
+                ("11/24/2026", "the twenty fourth of November twenty twenty six"),
+                ("at 17:00 or 10:05", "at five P M or ten oh five"),
+                ("5pm", "five P M"),
+                ("possession by December 2027", "possession by December twenty twenty seven"),
+                ("call +91 98450 12345.", "call nine one nine eight, four five zero one, two three four five."),
+                ("98450 12345", "nine eight four, five zero one, two three four five"),
+                ("PIN 560066", "PIN five six zero, zero six six"),
+                ("3500000 rupees", "thirty five lakh rupees"),
+            ],
+        );
     }
 
     #[test]
     fn hindi_says_halves_and_quarters_as_people_do() {
-        all("hi-IN", &[
-            ("क़ीमत ₹75,00,000 है", "क़ीमत पचहत्तर लाख रुपये है"),
-            ("1.5 करोड़", "डेढ़ करोड़"),
-            ("₹2.5 Cr", "ढाई करोड़ रुपये"),
-            ("3.5 लाख रुपये", "साढ़े तीन लाख रुपये"),
-            ("1.25 करोड़", "सवा करोड़"),
-            ("1.2 करोड़", "एक दशमलव दो करोड़"),
-            ("५० लाख", "पचास लाख"),
-            ("50-60 लाख", "पचास से साठ लाख"),
-            ("कल 17:30 बजे", "कल शाम साढ़े पाँच बजे"),
-            ("सुबह 10:15 बजे", "सुबह सवा दस बजे"),
-            ("शाम 5 बजे", "शाम पाँच बजे"),
-            ("24/11/2026 को", "चौबीस नवंबर दो हज़ार छब्बीस को"),
-            ("2BHK", "दो BHK"),
-            ("1,250 sq ft", "एक हज़ार दो सौ पचास वर्ग फ़ुट"),
-            ("8%", "आठ प्रतिशत"),
-            ("98450 12345", "नौ आठ चार, पाँच शून्य एक, दो तीन चार पाँच"),
-        ]);
+        all(
+            "hi-IN",
+            &[
+                ("क़ीमत ₹75,00,000 है", "क़ीमत पचहत्तर लाख रुपये है"),
+                ("1.5 करोड़", "डेढ़ करोड़"),
+                ("₹2.5 Cr", "ढाई करोड़ रुपये"),
+                ("3.5 लाख रुपये", "साढ़े तीन लाख रुपये"),
+                ("1.25 करोड़", "सवा करोड़"),
+                ("1.2 करोड़", "एक दशमलव दो करोड़"),
+                ("५० लाख", "पचास लाख"),
+                ("50-60 लाख", "पचास से साठ लाख"),
+                ("कल 17:30 बजे", "कल शाम साढ़े पाँच बजे"),
+                ("सुबह 10:15 बजे", "सुबह सवा दस बजे"),
+                ("शाम 5 बजे", "शाम पाँच बजे"),
+                ("24/11/2026 को", "चौबीस नवंबर दो हज़ार छब्बीस को"),
+                ("2BHK", "दो BHK"),
+                ("1,250 sq ft", "एक हज़ार दो सौ पचास वर्ग फ़ुट"),
+                ("8%", "आठ प्रतिशत"),
+                ("98450 12345", "नौ आठ चार, पाँच शून्य एक, दो तीन चार पाँच"),
+            ],
+        );
     }
 
     #[test]
@@ -363,7 +386,8 @@ mod tests {
         #[test]
         fn every_number_is_said_in_full(n in 0_u64..1_000_000_000_000) {
             for tag in ["en-IN", "hi-IN"] {
-                prop_assert!(!spoken(&format!("{n} rupees"), tag).chars().any(|c| c.is_ascii_digit()));
+                let said = spoken(&format!("{n} rupees"), tag).into_owned();
+                prop_assert!(!said.chars().any(|c| c.is_ascii_digit()), "{}", said);
             }
         }
     }

@@ -15,14 +15,8 @@ use url::{Host, Url};
 use crate::id::AccountId;
 
 /// Names that the agent's own tools have.
-pub const BUILT_IN: &[&str] = &[
-    "end_call",
-    "record_answer",
-    "schedule_callback",
-    "mark_do_not_call",
-    "transfer_to_human",
-    "send_message",
-];
+pub const BUILT_IN: &[&str] =
+    &["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human"];
 /// Of one voice agent: every one is read by the model in every turn.
 pub const MOST_TOOLS: usize = 8;
 pub const MOST_ARGUMENTS: usize = 12;
@@ -112,9 +106,13 @@ impl HttpTool {
             if argument.description.chars().count() > LONGEST_DESCRIPTION {
                 wrong(format!("/arguments/{at}/description"), format!("longer than {LONGEST_DESCRIPTION} characters"));
             }
-            if !argument.options.is_empty() && (argument.kind != ArgumentKind::Text || argument.options.len() > MOST_OPTIONS)
+            if !argument.options.is_empty()
+                && (argument.kind != ArgumentKind::Text || argument.options.len() > MOST_OPTIONS)
             {
-                wrong(format!("/arguments/{at}/options"), format!("only a text has options, and at most {MOST_OPTIONS}"));
+                wrong(
+                    format!("/arguments/{at}/options"),
+                    format!("only a text has options, and at most {MOST_OPTIONS}"),
+                );
             }
         }
         problems
@@ -171,7 +169,8 @@ pub fn address(url: &str, private_allowed: bool) -> Result<Url, &'static str> {
         Some(Host::Ipv6(ip)) => is_public(ip.into()),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            name.contains('.') && !["localhost", "local", "internal", "arpa"].iter().any(|top| name.rsplit('.').next() == Some(top))
+            name.contains('.')
+                && !["localhost", "local", "internal", "arpa"].iter().any(|top| name.rsplit('.').next() == Some(top))
         }
         None => false,
     };
@@ -278,7 +277,8 @@ mod tests {
             assert!(address(url, false).is_err(), "{url}");
             assert_eq!(tool(url).problems(false).len(), 1, "{url}");
         }
-        for url in ["https://api.example.com/stock?project=1", "https://93.184.215.14/", "https://[2606:2800:21f::1]/"] {
+        for url in ["https://api.example.com/stock?project=1", "https://93.184.215.14/", "https://[2606:2800:21f::1]/"]
+        {
             assert!(address(url, false).is_ok(), "{url}");
         }
         assert!(address("http://127.0.0.1:9/a", true).is_ok());

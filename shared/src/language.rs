@@ -58,9 +58,8 @@ const SCRIPTS: &[(std::ops::RangeInclusive<char>, &[Language])] = &[
 ];
 
 impl Language {
-    pub const ALL: [Self; 13] = [
-        English, Hindi, Bengali, Tamil, Telugu, Kannada, Malayalam, Marathi, Gujarati, Punjabi, Odia, Assamese, Urdu,
-    ];
+    pub const ALL: [Self; 13] =
+        [English, Hindi, Bengali, Tamil, Telugu, Kannada, Malayalam, Marathi, Gujarati, Punjabi, Odia, Assamese, Urdu];
 
     /// ISO 639-1.
     pub fn code(self) -> &'static str {
@@ -135,7 +134,8 @@ pub fn tag(text: &str) -> Option<String> {
 
 /// Hindi, or another language, mixed with English: `hi-en`.
 pub fn is_mixed(tag: &str) -> bool {
-    tag.split_once(['-', '_']).is_some_and(|(base, rest)| !base.eq_ignore_ascii_case("en") && rest.eq_ignore_ascii_case("en"))
+    tag.split_once(['-', '_'])
+        .is_some_and(|(base, rest)| !base.eq_ignore_ascii_case("en") && rest.eq_ignore_ascii_case("en"))
 }
 
 #[cfg(test)]

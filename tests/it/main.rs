@@ -12,6 +12,7 @@ mod machines;
 mod providers;
 mod resume;
 mod tidy;
+mod tools;
 mod torture;
 mod transfer;
 mod twilio;

@@ -158,7 +158,12 @@ mod tests {
         assert_eq!(xml(&[Verb::Hangup]), "<Hangup/>");
         let numbers = ["+919811100001".to_owned()];
         assert_eq!(
-            xml(&[Verb::Dial { numbers: &numbers, whisper: "https://x/w?a=1&b=2", caller_id: "+14155550100", ring_secs: 45 }]),
+            xml(&[Verb::Dial {
+                numbers: &numbers,
+                whisper: "https://x/w?a=1&b=2",
+                caller_id: "+14155550100",
+                ring_secs: 45
+            }]),
             r#"<Dial timeout="45" callerId="+14155550100"><Number url="https://x/w?a=1&amp;b=2">+919811100001</Number></Dial>"#
         );
     }

@@ -8,9 +8,9 @@ use shared::carrier_event::Source;
 use shared::transfer::{self, Whisper};
 use tokio::time::timeout;
 
+use super::genuine;
 use super::twiml::{Speech, Twiml, Verb};
 use super::voice::published;
-use super::genuine;
 use crate::error::{ApiError, Problem};
 use crate::state::{App, AppState};
 
@@ -51,7 +51,8 @@ pub(super) fn address(app: &AppState, reference: &str) -> String {
 fn text(whisper: &Whisper) -> String {
     let short = |text: &str| text.chars().take(MOST_CHARS).collect::<String>();
     let name = whisper.name.as_deref().map_or_else(|| "Somebody".to_owned(), short);
-    let mut text = format!("{name}, from your campaign {}.", short(whisper.campaign.as_deref().unwrap_or("without a name")));
+    let mut text =
+        format!("{name}, from your campaign {}.", short(whisper.campaign.as_deref().unwrap_or("without a name")));
     for (field, value) in whisper.answers.iter().take(MOST_ANSWERS) {
         let Some(value) = value.as_str().map(short).filter(|value| !value.trim().is_empty()) else { continue };
         let mut field: Vec<char> = field.replace('_', " ").chars().collect();
@@ -77,7 +78,10 @@ mod tests {
             campaign: Some("Whitefield".into()),
             answers: json!({"budget": "Around eighty lakh.", "property_type": "2 BHK"}).as_object().unwrap().clone(),
         };
-        assert_eq!(text(&whisper), "Ravi, from your campaign Whitefield. Budget: Around eighty lakh. Property type: 2 BHK.");
+        assert_eq!(
+            text(&whisper),
+            "Ravi, from your campaign Whitefield. Budget: Around eighty lakh. Property type: 2 BHK."
+        );
         whisper.name = None;
         whisper.answers = (0..50).map(|n| (format!("f{n}"), json!("x".repeat(500)))).collect();
         assert!(text(&whisper).len() < 500, "{}", text(&whisper));

@@ -4,7 +4,7 @@
 use shared::language::{self, Language};
 
 use super::output::{CallEvent, Output};
-use super::{Dialogue, prompt_of, phrases};
+use super::{Dialogue, phrases, prompt_of};
 use crate::playbook::Lines;
 
 /// In the middle of a conversation so many words make a change of language; a single foreign one does not.
@@ -39,7 +39,8 @@ impl Dialogue {
     fn language_of(&self, said: &str, heard: Option<Language>) -> Option<String> {
         let scripts = Language::of_script(said);
         let ours = Language::parse(&self.settings.language)?;
-        let may_be = |language: Language| if scripts.is_empty() { heard == Some(language) } else { scripts.contains(&language) };
+        let may_be =
+            |language: Language| if scripts.is_empty() { heard == Some(language) } else { scripts.contains(&language) };
         // A mix of ours and another language is still ours.
         if may_be(ours) || scripts.is_empty() && heard.is_none() {
             return None;

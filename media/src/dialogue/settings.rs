@@ -89,7 +89,9 @@ impl DialogueSettings {
 /// The text under this very tag, or under another tag of the same language. A mix is written as it is, or not at all.
 fn in_language<'a>(texts: &'a BTreeMap<String, String>, tag: &str) -> Option<&'a str> {
     let language = Language::parse(tag).filter(|_| !language::is_mixed(tag));
-    let same = || texts.iter().find(|(key, _)| language.is_some() && Language::parse(key) == language && !language::is_mixed(key));
+    let same = || {
+        texts.iter().find(|(key, _)| language.is_some() && Language::parse(key) == language && !language::is_mixed(key))
+    };
     texts.get(tag).or_else(|| same().map(|(_, text)| text)).map(String::as_str)
 }
 

@@ -39,7 +39,8 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     settings.facts = facts(briefing);
     settings.language = language(briefing);
     settings.usual_language.clone_from(&agent.language);
-    settings.also_speaks = agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language).cloned().collect();
+    settings.also_speaks =
+        agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language).cloned().collect();
     settings.greeting.clone_from(&agent.greeting);
     settings.greetings.clone_from(&agent.greetings);
     if agent.wait_for_hello {

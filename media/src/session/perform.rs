@@ -3,12 +3,13 @@
 use super::actor::Actor;
 use crate::{
     dialogue::{AskId, CallTime, Epoch, Input, Output, Speaker, ToolOutcome, TurnRecord},
+    http_tools::Question,
     llm::LlmRequest,
     pacer::PacerCommand,
     provider::ProviderError,
     recorder::Entry,
     store,
-    tts::TtsCommand,
+    tts::{self, TtsCommand},
 };
 
 impl Actor {

@@ -15,9 +15,7 @@ pub(super) struct Words {
     square_feet: &'static str,
 }
 
-const fn words(
-    [rupees, lakh, crore, thousand, percent, square_feet]: [&'static str; 6],
-) -> Words {
+const fn words([rupees, lakh, crore, thousand, percent, square_feet]: [&'static str; 6]) -> Words {
     Words { rupees, lakh, crore, thousand, percent, square_feet }
 }
 

@@ -178,7 +178,11 @@ mod tests {
             let others: Vec<String> = others.iter().map(|&other: &&str| other.to_owned()).collect();
             let options = Options { language: tag.into(), others, ..Options::default() };
             let (language, told) = language(&options);
-            assert_eq!((language.as_str(), told), (expected, hints.iter().map(|&hint: &&str| hint.to_owned()).collect()), "{tag}");
+            assert_eq!(
+                (language.as_str(), told),
+                (expected, hints.iter().map(|&hint: &&str| hint.to_owned()).collect()),
+                "{tag}"
+            );
         }
     }
 }

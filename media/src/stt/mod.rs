@@ -36,7 +36,8 @@ impl Options {
         let mut languages = Vec::new();
         for tag in std::iter::once(&self.language).chain(&self.others) {
             let (base, rest) = wire::language_parts(tag);
-            for language in [Some(base), rest.eq_ignore_ascii_case("en").then(|| "en".to_owned())].into_iter().flatten() {
+            for language in [Some(base), rest.eq_ignore_ascii_case("en").then(|| "en".to_owned())].into_iter().flatten()
+            {
                 if !languages.contains(&language) {
                     languages.push(language);
                 }

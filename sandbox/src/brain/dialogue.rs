@@ -19,6 +19,9 @@ const MAX_ASKS: usize = 2;
 /// What stands for an answer that somebody does not have.
 pub(super) const UNDECIDED: &str = "undecided";
 
+/// Functions that every agent of the product has; any other is its account's own.
+const KNOWN: [&str; 5] = ["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human"];
+
 /// What the caller last asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Asked {
@@ -47,6 +50,9 @@ pub(super) struct State {
     pub strongest: Option<Intent>,
     wants_callback: bool,
     tool_rounds: usize,
+    /// The last function called was the account's own, and what it told since the human last spoke.
+    asked_own: bool,
+    told: Option<String>,
     last_line: String,
     /// Whether the human spoke after the last words of the caller.
     heard_something: bool,
@@ -101,6 +107,8 @@ impl State {
             strongest: None,
             wants_callback: false,
             tool_rounds: 0,
+            asked_own: false,
+            told: None,
             last_line: String::new(),
             heard_something: false,
             human_turns: 0,
@@ -109,6 +117,7 @@ impl State {
             match message.role {
                 Role::Assistant => state.note_caller(message),
                 Role::User => state.note_human(&message.text),
+                Role::Tool if state.asked_own => state.told = Some(message.text.trim().to_owned()),
                 Role::System | Role::Tool => {}
             }
         }
@@ -118,6 +127,7 @@ impl State {
     pub(super) fn note_caller(&mut self, message: &Message) {
         for call in &message.calls {
             self.called.insert(call.name.clone());
+            self.asked_own = !KNOWN.contains(&call.name.as_str());
             if call.name == "record_answer" {
                 self.recorded.extend(call.arguments["field"].as_str().map(str::to_owned));
             }
@@ -191,6 +201,7 @@ impl State {
         }
         self.human_turns += 1;
         self.heard_something = true;
+        self.told = None;
         self.just_answered = None;
         let meant = self.meaning(text);
         self.intent = Some(meant);
@@ -326,6 +337,11 @@ impl State {
         if self.wants_callback && self.callback_agreed() && !self.called.contains("schedule_callback") {
             calls.extend(self.call(conversation, "schedule_callback"));
         }
+        // Whatever else it is offered it uses where somebody wants to know something, once per question.
+        if matches!(self.intent, Some(Intent::Question | Intent::AsksPrice)) && self.heard_something && self.told.is_none() {
+            let own = conversation.tools.iter().find(|tool| !KNOWN.contains(&tool.name.as_str()));
+            calls.extend(own.and_then(|tool| self.call(conversation, &tool.name)));
+        }
         if let Some(tool) = conversation.tool("record_answer") {
             let allowed = tool.parameters["properties"]["field"]["enum"].as_array();
             let takes = |key: &str| allowed.is_none_or(|keys| keys.iter().any(|allowed| allowed == key));
@@ -385,6 +401,7 @@ impl State {
     /// An answer to what they asked, then the next question.
     fn go_on(&self, meant: Intent) -> (String, bool) {
         let before = match meant {
+            _ if self.told.is_some() => self.told.clone().unwrap_or_default(),
             Intent::WhoIsThis => lines::introduction(&self.briefing),
             Intent::Robot => lines::ROBOT.into(),
             Intent::HowDidYouGetMyNumber => lines::NUMBER_SOURCE.into(),

@@ -71,7 +71,7 @@ fn a_question_that_waited_for_its_answer_is_asked_again_word_for_word() {
 #[test]
 fn a_question_that_needs_the_sentence_before_it_keeps_that_and_no_second_bridge() {
     for (text, expected) in [
-        ("Thank you. I see your budget is 50 lakh. Is that still right?", "I see your budget is 50 lakh."),
+        ("Thank you. I see your budget is 50 lakh. Is that still right?", "I see your budget is fifty lakh."),
         ("Sorry, the line dropped for a moment. Is that right?", "Is that right?"),
         ("Would you like to come and see it? Saturday is free.", "Would you like to come and see it?"),
     ] {
