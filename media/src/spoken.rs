@@ -11,7 +11,7 @@ mod indian;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use regex::{Captures, Regex};
 use shared::language::{self, Language};
 
@@ -105,6 +105,14 @@ pub fn spoken<'a>(text: &'a str, tag: &str) -> Cow<'a, str> {
         Some(other) => indian::of(other),
     };
     Cow::Owned(say(&latin_digits(text), tongue))
+}
+
+/// A local moment as models write it (`2026-11-24T17:00`), as it is said with its day of the week; `None` for anything else.
+pub fn moment(written: &str, tag: &str) -> Option<String> {
+    let written = written.trim().get(..16).unwrap_or(written.trim());
+    let moment = NaiveDateTime::parse_from_str(written, "%Y-%m-%dT%H:%M").ok()?;
+    // The day's name is the model's to translate: this is for its eyes.
+    Some(format!("{}, {}", moment.format("%A"), spoken(written, tag)))
 }
 
 fn latin_digits(text: &str) -> String {
@@ -364,6 +372,14 @@ mod tests {
         all("ta-IN", &[("₹75,00,000 ஆகும்", "75 லட்சம் ரூபாய் ஆகும்"), ("Rs. 1.25 Cr", "1.25 கோடி ரூபாய்"), ("2BHK", "2 BHK")]);
         all("te-IN", &[("₹1,20,00,000", "1.2 కోటి రూపాయలు"), ("3 గదులు", "3 గదులు")]);
         all("bn-IN", &[("₹25,000", "25000 টাকা"), ("50%", "50 শতাংশ")]);
+    }
+
+    #[test]
+    fn a_moment_for_a_callback_is_said_with_its_day() {
+        let said = moment("2026-11-24T17:00", "en-IN");
+        assert_eq!(said.as_deref(), Some("Tuesday, the twenty fourth of November twenty twenty six, five P M"));
+        assert_eq!(moment("2026-11-24T17:00:00+05:30", "en-IN"), said);
+        assert_eq!(moment("tomorrow evening", "en-IN"), None);
     }
 
     #[test]

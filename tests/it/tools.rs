@@ -58,6 +58,10 @@ async fn a_question_that_the_model_cannot_answer_is_answered_by_the_accounts_own
     let secret = app.get("/account/tool-secret").await["tool_secret"].as_str().unwrap().to_owned();
     assert_eq!(headers["x-trunkline-signature"], http_tool::signature(&secret.into(), body).as_str());
     let body: Value = serde_json::from_slice(body).unwrap();
-    assert_eq!((&body["tool"], &body["call"]["lead"]["name"]), (&json!("check_availability"), &json!("Ravi")), "{body}");
+    assert_eq!(
+        (&body["tool"], &body["call"]["lead"]["name"]),
+        (&json!("check_availability"), &json!("Ravi")),
+        "{body}"
+    );
     app.finish().await;
 }

@@ -198,6 +198,27 @@ async fn an_edited_voice_agent_is_a_new_version() {
     let advisors = json!({"settings": {"transfer_to": ["080 4718 0001", "the front desk"]}});
     let wrong = api.call("PUT", &path, Some(advisors)).await.json();
     assert_eq!(wrong["errors"][0]["pointer"], "/settings/transfer_to/1", "{wrong}");
+    let pointers = |problem: &serde_json::Value| {
+        let errors = problem["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let languages = json!({"settings": {"language": "Hindi", "languages": ["ta-IN", "klingon"], "greetings": {"hi-IN": "x", "zz": "y"}}});
+    let wrong = api.call("PUT", &path, Some(languages)).await.json();
+    assert_eq!(pointers(&wrong), ["/settings/language", "/settings/languages/1", "/settings/greetings/zz"], "{wrong}");
+    let tool = |name: &str, url: &str| json!({"name": name, "description": "Is it free?", "url": url});
+    let tools = json!({"settings": {"tools": [tool("check", "https://10.0.0.1/"), tool("check", "https://example.com/"),
+        tool("end_call", "https://example.com/")]}});
+    let wrong = api.call("PUT", &path, Some(tools)).await.json();
+    assert_eq!(
+        pointers(&wrong),
+        ["/settings/tools/0/url", "/settings/tools/1/name", "/settings/tools/2/name"],
+        "{wrong}"
+    );
     assert_eq!(api.number("select count(*) from voice_agent_versions").await, 2);
+    let good = json!({"settings": {"languages": ["hi-IN", "hi-en"], "tools": [tool("check", "https://example.com/")]}});
+    let made = api.call("PUT", &path, Some(good)).await.json();
+    assert_eq!(made["settings"]["tools"][0]["timeout_ms"], 4_000, "{made}");
+    let secret = api.get("/account/tool-secret").await.json()["tool_secret"].as_str().unwrap().to_owned();
+    assert_eq!(secret.len(), 64, "and not the installation's own");
     api.finish().await;
 }

@@ -7,6 +7,7 @@ use super::output::{CallEvent, EndReason, Evidence, Output};
 use super::reply::{Kind, OpenAsk, Reply};
 use super::tools::{self, BuiltIn};
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
+use crate::spoken;
 
 /// Tool calls that one answer of the model may make.
 const MOST_CALLS: usize = 8;
@@ -179,7 +180,7 @@ impl Dialogue {
     }
 
     fn run_built_in(&mut self, id: &str, call: BuiltIn) {
-        let mut done = "noted";
+        let mut done = "noted".to_owned();
         match call {
             BuiltIn::EndCall { disposition } => {
                 self.event(CallEvent::EndRequested { disposition });
@@ -199,13 +200,28 @@ impl Dialogue {
                 self.history.collected.insert(field.clone(), value.clone());
                 self.emit(Output::RecordAnswer { field, value, at: self.now });
             }
-            BuiltIn::ScheduleCallback { when, note } => self.event(CallEvent::CallbackRequested { when, note }),
+            BuiltIn::ScheduleCallback { when, note } => {
+                done = self.callback_noted(&when);
+                self.event(CallEvent::CallbackRequested { when, note });
+            }
             BuiltIn::MarkDoNotCall { note } => {
                 self.forbid_calls(Evidence::Tool, note);
-                done = "noted; apologise briefly, say goodbye and end the call";
+                done = "noted; apologise briefly, say goodbye and end the call".to_owned();
             }
         }
-        self.ledger.answer(id, ToolOutcome::Ok(done.to_owned()));
+        self.ledger.answer(id, ToolOutcome::Ok(done));
+    }
+
+    /// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the
+    /// human can put it right.
+    fn callback_noted(&self, when: &str) -> String {
+        let understood = spoken::moment(when, &self.settings.language);
+        match understood {
+            Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
+            None => {
+                "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned()
+            }
+        }
     }
 
     /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.

@@ -1,8 +1,9 @@
-//! Words that mean something to the turn-taking, in English, Hindi and Hinglish, as data.
+//! Words that mean something to the turn-taking, in English, Hindi, Hinglish and the other languages of India, as data.
 //!
-//! Both languages are always active: on an Indian line a sentence may begin in one and end in the other, and STT writes
+//! All are always active: on an Indian line a sentence may begin in one and end in the other, and STT writes
 //! Hindi in either script.
 
+mod indian;
 mod lists;
 
 use lists::*;
@@ -23,8 +24,11 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '—' | '–' | '/'))
         .map(|word| {
             word.chars()
-                // Devanagari vowel signs are no alphanumerics, but belong to their word.
-                .filter(|c| c.is_alphanumeric() || *c == '\'' || *c == '’' || ('\u{0900}'..='\u{0963}').contains(c))
+                // Vowel signs and viramas of India's scripts are no alphanumerics, but belong to their word; the dandas do not.
+                .filter(|c| {
+                    let is_sign = ('\u{0900}'..='\u{0DFF}').contains(c) && !matches!(c, '।' | '॥');
+                    c.is_alphanumeric() || matches!(c, '\'' | '’') || is_sign
+                })
                 .map(|c| if c == '’' { '\'' } else { c })
                 .flat_map(char::to_lowercase)
                 .collect::<String>()
@@ -215,6 +219,31 @@ mod tests {
         {
             assert!(!is_acknowledgement(&words(text)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_other_languages_of_india_are_heard_in_their_own_scripts() {
+        for text in ["ஆமாம், சரி.", "అవును", "ಹೌದು, ಸರಿ", "അതെ", "হ্যাঁ, ঠিক আছে", "હા", "ਹਾਂ ਜੀ", "हो, ठीक आहे"]
+        {
+            assert!(is_acknowledgement(&words(text)), "{text}");
+            assert!(!demands_to_stop(&words(text)), "{text}");
+        }
+        for text in ["ஒரு நிமிடம்", "ఆగండి", "ಒಂದು ನಿಮಿಷ", "വേണ്ട", "শুনুন", "એક મિનિટ", "ਰੁਕੋ", "थांबा"]
+        {
+            assert!(demands_to_stop(&words(text)), "{text}");
+        }
+        for text in [
+            "எனக்கு இனி போன் பண்ணாதீங்க.",
+            "నాకు కాల్ చేయకండి",
+            "ಮತ್ತೆ ಕರೆ ಮಾಡಬೇಡಿ",
+            "ഇനി വിളിക്കരുത്",
+            "আর ফোন করবেন না",
+            "ફરી ફોન ન કરશો",
+            "मला फोन करू नका",
+        ] {
+            assert!(forbids_calls(&words(text)), "{text}");
+        }
+        assert!(is_greeting(&words("வணக்கம்!")) && is_closed_answer(&words("సరే, చెప్పండి")));
     }
 
     #[test]

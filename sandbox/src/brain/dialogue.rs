@@ -338,7 +338,10 @@ impl State {
             calls.extend(self.call(conversation, "schedule_callback"));
         }
         // Whatever else it is offered it uses where somebody wants to know something, once per question.
-        if matches!(self.intent, Some(Intent::Question | Intent::AsksPrice)) && self.heard_something && self.told.is_none() {
+        if matches!(self.intent, Some(Intent::Question | Intent::AsksPrice))
+            && self.heard_something
+            && self.told.is_none()
+        {
             let own = conversation.tools.iter().find(|tool| !KNOWN.contains(&tool.name.as_str()));
             calls.extend(own.and_then(|tool| self.call(conversation, &tool.name)));
         }

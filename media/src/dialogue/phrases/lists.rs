@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::indian;
+
 /// Phrases of one kind, each as its words.
 pub(super) type Phrases = LazyLock<Vec<Vec<&'static str>>>;
 
@@ -9,9 +11,17 @@ fn phrases(list: &'static str) -> Vec<Vec<&'static str>> {
     list.split(',').map(|phrase| phrase.split_whitespace().collect()).collect()
 }
 
+/// English and Hindi, and the others.
+fn with(others: &'static str, list: &'static str) -> Vec<Vec<&'static str>> {
+    let mut all = phrases(list);
+    all.extend(phrases(others));
+    all
+}
+
 /// Spoken while the other one talks, to say "I am listening". Never a reason to stop. Phrases are matched greedily.
 pub(super) static ACKNOWLEDGEMENTS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::ACKNOWLEDGEMENTS,
         "hmm, hm, hmmm, mm, mmm, mhm, mm hmm, mmhmm, uh huh, uhhuh, uh, um, umm, ah, oh, yeah, yep, yup, yes, ok, okay, \
      okey, right, alright, all right, sure, fine, great, nice, good, cool, i see, got it, go on, go ahead, of \
      course, correct, true, haan, han, haa, ha, haanji, haan ji, ji, jee, ji haan, achha, accha, acha, achcha, \
@@ -22,7 +32,8 @@ pub(super) static ACKNOWLEDGEMENTS: Phrases = LazyLock::new(|| {
 
 /// Said to stop the other one. Enough on their own, even where the VAD heard nothing.
 pub(super) static INTERRUPTIONS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::INTERRUPTIONS,
         "stop, wait, hold on, hang on, one minute, one second, one moment, just a minute, just a second, listen, excuse \
      me, no, not interested, wrong number, who is this, ruko, rukiye, rukho, suno, suniye, ek minute, ek minat, ek \
      second, ek min, bas, nahi, nahin, nai, mat karo, chup, रुको, रुकिए, सुनो, सुनिए, एक मिनट, एक सेकंड, बस, नहीं, \
@@ -32,7 +43,8 @@ pub(super) static INTERRUPTIONS: Phrases = LazyLock::new(|| {
 
 /// Said on picking up, and again over a greeting.
 pub(super) static GREETINGS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::GREETINGS,
         "hello, hi, hey, halo, namaste, namaskar, good morning, good afternoon, good evening, हेलो, हैलो, नमस्ते, \
      नमस्कार",
     )
@@ -40,7 +52,8 @@ pub(super) static GREETINGS: Phrases = LazyLock::new(|| {
 
 /// Whole answers that need no more waiting.
 pub(super) static CLOSED_ANSWERS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::CLOSED_ANSWERS,
         "yes, yeah, yep, yup, no, nope, nah, sure, ok, okay, fine, correct, right, exactly, speaking, hello, hi, hey, \
      bye, goodbye, thanks, thank you, not interested, not now, please, sir, madam, mam, ma'am, of course, i am, it \
      is, this is, i do, i don't, haan, han, ji, jee, nahi, nahin, nai, achha, accha, acha, theek hai, thik hai, \
@@ -112,7 +125,8 @@ pub(super) static ANNOUNCEMENT_STATES: Phrases = LazyLock::new(|| {
 
 /// "Never call me again", in so many words.
 pub(super) static DO_NOT_CALL: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::DO_NOT_CALL,
         "do not call, don't call, dont call, stop calling, never call, not call me again, remove my number, delete my \
      number, take me off, remove me from, unsubscribe, call mat karna, call mat karo, call mat kijiye, call mat \
      kariye, phone mat karna, phone mat karo, phone mat kijiye, fon mat karna, mat call karna, कॉल मत, फोन मत, फ़ोन \

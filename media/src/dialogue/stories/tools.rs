@@ -74,6 +74,22 @@ fn a_tool_outside_is_waited_for_and_survives_a_barge_in() {
 }
 
 #[test]
+fn a_second_of_silence_while_a_tool_runs_is_bridged_once_and_is_no_answer() {
+    let mut settings = settings("Hello?");
+    let (name, description, parameters) = ("check_availability".to_owned(), String::new(), serde_json::json!({}));
+    settings.tools = vec![ToolSpec { name, description, parameters }];
+    let mut call = Rehearsal::with(settings, None);
+    call.answers([Calls("", vec![("check_availability", "{}")]), Text("It is free.")]);
+    call.says(1_500, 2_500, "Is flat three free?");
+    call.at(8_000, Input::ToolResult { call_id: "c1-0".to_owned(), outcome: ToolOutcome::Ok("free".to_owned()) });
+    call.until(12_000);
+    call.assert_tells("4.300  speak    e2  One moment, let me check.");
+    assert_eq!(call.story().matches("let me check").count(), 2, "said once, noted once: {}", call.story());
+    call.assert_tells("8.300  speak    e2  It is free.");
+    call.assert_tells("record   agent  One moment, let me check. It is free.");
+}
+
+#[test]
 fn a_tool_that_never_answers_is_answered_for() {
     let mut settings = settings("Hello?");
     settings.tools = vec![ToolSpec {
