@@ -8,6 +8,7 @@ mod deploys;
 mod expendable_queue;
 mod failover;
 mod faults;
+mod languages;
 mod machines;
 mod messages;
 mod providers;

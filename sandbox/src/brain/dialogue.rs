@@ -7,7 +7,7 @@ use super::{
     Call, Choice, Conversation, Message, Reply, Role,
     briefing::{Briefing, Field},
     facts::{Kind, answered, volunteered},
-    lines,
+    hindi, lines,
     outcome::Outcome,
     schema::{self, Hints},
     understanding::{Intent, callback_time, intent},
@@ -62,6 +62,15 @@ pub(super) struct State {
 
 /// The answer of the model.
 pub fn reply(conversation: &Conversation) -> Reply {
+    let (english, said) = hindi::understood(conversation);
+    let mut reply = english_reply(&english);
+    if hindi::is_asked_for(conversation) {
+        reply.text = said.again(&reply.text);
+    }
+    reply
+}
+
+fn english_reply(conversation: &Conversation) -> Reply {
     let state = State::read(conversation);
     let reply = match &conversation.choice {
         Choice::Named(name) => forced(conversation, &state, Some(name)),

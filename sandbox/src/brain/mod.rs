@@ -3,11 +3,12 @@
 //!
 //! It knows nothing of the product but what a request says: the system prompt, the messages, the
 //! tools and the JSON schema. [`reply`] holds a conversation, [`fill`] answers a request for structured
-//! output. Start reading at [`dialogue`].
+//! output. Start reading at [`dialogue`]. It thinks in English; [`hindi`] is put around that.
 
 mod briefing;
 mod dialogue;
 mod facts;
+mod hindi;
 mod lines;
 mod outcome;
 mod schema;

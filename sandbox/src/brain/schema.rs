@@ -7,6 +7,7 @@ use super::{
     Conversation,
     dialogue::State,
     facts::Kind,
+    hindi,
     outcome::{self, Outcome},
     understanding::Intent,
 };
@@ -28,6 +29,7 @@ pub(super) struct Hints<'a> {
 /// A value for `schema` from the conversation, or from the transcript that its last message holds.
 pub fn fill(schema: &Value, conversation: &Conversation) -> Value {
     let transcript = outcome::transcript(conversation);
+    let (transcript, _) = hindi::understood(&transcript);
     let state = State::read(&transcript);
     let outcome = if outcome::is_voicemail(&transcript) { Outcome::Voicemail } else { Outcome::of(&state) };
     let when = state.callback.clone();

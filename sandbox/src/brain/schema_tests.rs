@@ -76,6 +76,29 @@ fn dispositions_follow_what_was_said() {
     }
 }
 
+const GOOD_IN_HINDI: &str = "Agent: नमस्ते Ravi जी, मैं Asha बोल रही हूँ। क्या अभी बात कर सकते हैं?\nCallee: हाँ, बोलिए।\n\
+    Agent: आप घर रहने के लिए ढूँढ रहे हैं या निवेश के लिए?\nCallee: परिवार के साथ रहने के लिए।\nAgent: आपका बजट कितना है?\n\
+    Callee: नब्बे लाख से कम।\nAgent: आपको कौन सा इलाका पसंद है?\nCallee: हमें व्हाइटफ़ील्ड पसंद है।\n\
+    Agent: क्या आप इस वीकेंड साइट विज़िट के लिए आना चाहेंगे?\nCallee: हाँ, शनिवार को।\n";
+
+#[test]
+fn a_call_in_hindi_is_judged_as_one_in_english() {
+    let schema = summary_schema();
+    let (hindi, english) = (fill(&schema, &analysis(GOOD_IN_HINDI)), fill(&schema, &analysis(GOOD)));
+    // Hindi has no plural of a lakh.
+    assert_eq!(hindi.to_string(), english.to_string().replace("lakhs", "lakh"));
+    for (said, expected) in [
+        ("Callee: मुझे दोबारा कॉल मत करना।", "do_not_call"),
+        ("Callee: यह गलत नंबर है।", "wrong_number"),
+        ("Callee: मैं व्यस्त हूँ, कल फ़ोन कीजिए।", "callback_requested"),
+        ("Callee: कोई दिलचस्पी नहीं है।", "not_interested"),
+        ("Callee: कृपया बीप के बाद अपना संदेश छोड़ें।", "voicemail"),
+        ("Agent: आपको कौन सा इलाका पसंद है?\nCallee: हेब्बल", "interested"),
+    ] {
+        assert_eq!(fill(&schema, &analysis(said))["disposition"], expected, "{said}");
+    }
+}
+
 #[test]
 fn any_schema_gets_a_value_that_fits() {
     let schema = json!({

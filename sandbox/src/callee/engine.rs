@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::callee::{
-    Sound, Step,
+    Language, Sound, Step,
     replies::{Replies, Then},
 };
 
@@ -132,16 +132,17 @@ pub struct Callee {
     doing: Doing,
     agent: Agent,
     reactions: Reactions,
+    language: Language,
     now: u64,
 }
 
 impl Callee {
-    pub fn new(steps: Vec<Step>, reactions: Reactions) -> Self {
-        Self { steps: steps.into(), doing: Doing::Next, agent: Agent::default(), reactions, now: 0 }
+    pub fn new(steps: Vec<Step>, reactions: Reactions, language: Language) -> Self {
+        Self { steps: steps.into(), doing: Doing::Next, agent: Agent::default(), reactions, language, now: 0 }
     }
 
     /// Every text that the steps may say, so that it can be synthesized before the answer.
-    pub fn texts(steps: &[Step]) -> Vec<String> {
+    pub fn texts(steps: &[Step], language: Language) -> Vec<String> {
         let mut texts = vec![NUDGE.to_owned()];
         for step in steps {
             match step {
@@ -153,7 +154,7 @@ impl Callee {
                 _ => {}
             }
         }
-        texts
+        texts.iter().map(|text| language.says(text).to_owned()).collect()
     }
 
     /// Takes note of one input at `now`.
@@ -180,6 +181,11 @@ impl Callee {
 
     /// The next thing the callee does now, if any.
     pub fn poll(&mut self) -> Option<Act> {
+        let act = self.next_act()?;
+        Some(if let Act::Say(line) = act { Act::Say(self.language.says(&line).to_owned()) } else { act })
+    }
+
+    fn next_act(&mut self) -> Option<Act> {
         // Each turn of the loop takes a step off the script or returns.
         loop {
             match &mut self.doing {
@@ -383,7 +389,7 @@ mod tests {
     use crate::callee::Topic;
 
     fn callee(steps: Vec<Step>) -> Callee {
-        Callee::new(steps, Reactions::new(400, 400, 1))
+        Callee::new(steps, Reactions::new(400, 400, 1), Language::English)
     }
 
     fn at(callee: &mut Callee, now: u64, input: Input) -> Vec<Act> {
@@ -518,8 +524,25 @@ mod tests {
     }
 
     #[test]
+    fn somebody_who_speaks_hindi_says_the_same_script_in_hindi() {
+        let mut callee = Callee::new(
+            vec![Step::Say { text: "Hello?".into() }, converse()],
+            Reactions::new(400, 400, 1),
+            Language::Hindi,
+        );
+        assert_eq!(at(&mut callee, 0, Input::Tick), say("हैलो?"));
+        at(&mut callee, 500, Input::Spoke);
+        at(&mut callee, 600, began(600));
+        at(&mut callee, 1_000, ended(1_000, "आपका बजट कितना है?"));
+        assert_eq!(at(&mut callee, 1_400, Input::Tick), say("Ninety lakh."), "untranslated");
+        at(&mut callee, 2_000, Input::Spoke);
+        at(&mut callee, 2_100, ended(2_100, "आप कब तक लेना चाहते हैं?"));
+        assert_eq!(at(&mut callee, 2_500, Input::Tick), say("तीन महीने के अंदर।"));
+    }
+
+    #[test]
     fn every_text_is_known_before_the_call() {
-        let texts = Callee::texts(&[converse(), Step::Say { text: "Hello?".into() }]);
+        let texts = Callee::texts(&[converse(), Step::Say { text: "Hello?".into() }], Language::English);
         assert!(["Hello?", "Ninety lakh.", "Okay.", NUDGE].iter().all(|text| texts.iter().any(|t| t == text)));
         assert_eq!(texts.iter().position(|text| text == NUDGE).unwrap(), 0);
     }

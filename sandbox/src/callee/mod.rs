@@ -5,6 +5,7 @@
 //! [`listener`] tells what the agent was heard to say; [`mouth`] turns answers into audio.
 
 pub mod engine;
+pub mod language;
 pub mod line;
 pub mod listener;
 pub mod mouth;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     engine::{Act, Callee, Input},
+    language::Language,
     line::LineConditions,
     mouth::{Mouth, Sound},
     replies::{Reply, Then, Topic},
@@ -29,6 +31,9 @@ pub struct Script {
     /// The voice that the speech bank gives this callee.
     #[serde(default = "default_voice")]
     pub voice: String,
+    /// Spoken by the callee; the lines below stay English.
+    #[serde(default)]
+    pub language: Language,
     #[serde(default)]
     pub line: LineConditions,
     /// One list of steps per call to this number; the last one repeats.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::speech::script::is_of_a_word;
+
 /// An answer to anything that contains one of the keywords.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,15 +71,37 @@ impl Topic {
     /// Lower-case phrases by which a question is recognised, in English and Hindi.
     fn keywords(self) -> &'static [&'static str] {
         match self {
-            Self::Identity => &["am i speaking", "speaking with", "is this", "am i talking", "क्या मैं"],
-            Self::GoodTime => &["good time", "a minute", "a moment", "few minutes", "quick call", "समय है"],
+            Self::Identity => {
+                &["am i speaking", "speaking with", "is this", "am i talking", "से बात कर रही", "से बात कर रहा"]
+            }
+            Self::GoodTime => &[
+                "good time",
+                "a minute",
+                "a moment",
+                "few minutes",
+                "quick call",
+                "समय है",
+                "बात कर सकते हैं",
+                "बात हो सकती है",
+                "बात कर सकती हूँ",
+            ],
             Self::Interest => {
                 &["still looking", "interested in", "are you looking", "your enquiry", "your inquiry", "रुचि", "दिलचस्पी"]
             }
-            Self::Purpose => {
-                &["purpose", "investment", "invest", "own use", "self use", "to live in", "live in it", "उद्देश्य", "निवेश"]
-            }
-            Self::Budget => &["budget", "price range", "how much", "spend", "बजट", "bajat"],
+            Self::Purpose => &[
+                "purpose",
+                "investment",
+                "invest",
+                "own use",
+                "self use",
+                "to live in",
+                "live in it",
+                "उद्देश्य",
+                "मक़सद",
+                "निवेश",
+                "रहने के लिए",
+            ],
+            Self::Budget => &["budget", "price range", "how much", "spend", "बजट", "कितने तक", "bajat"],
             Self::Timeline => &[
                 "timeline",
                 "how soon",
@@ -87,10 +111,20 @@ impl Topic {
                 "time frame",
                 "move in",
                 "कब तक",
+                "लेना चाहते हैं",
             ],
-            Self::Location => {
-                &["location", "which area", "what area", "locality", "which part", "where", "इलाके", "जगह"]
-            }
+            Self::Location => &[
+                "location",
+                "which area",
+                "what area",
+                "locality",
+                "which part",
+                "where",
+                "इलाके",
+                "इलाका",
+                "जगह",
+                "कहाँ",
+            ],
             Self::PropertyType => &[
                 "type of property",
                 "property type",
@@ -101,12 +135,27 @@ impl Topic {
                 "plot",
                 "configuration",
                 "किस तरह",
+                "बेडरूम",
+                "बीएचके",
+                "विला",
+                "प्लॉट",
+                "प्रॉपर्टी का प्रकार",
             ],
-            Self::SiteVisit => &["site visit", "visit", "come and see", "see the property", "show you", "साइट"],
-            Self::CallbackTime => {
-                &["call you back", "call back", "callback", "better time", "when should i call", "when can i call"]
+            Self::SiteVisit => {
+                &["site visit", "visit", "come and see", "see the property", "show you", "साइट", "देखने आ", "देखने के लिए आ"]
             }
-            Self::Email => &["email", "e-mail", "mail id"],
+            Self::CallbackTime => &[
+                "call you back",
+                "call back",
+                "callback",
+                "better time",
+                "when should i call",
+                "when can i call",
+                "कब फ़ोन",
+                "कब कॉल",
+                "किस समय",
+            ],
+            Self::Email => &["email", "e-mail", "mail id", "ईमेल"],
             Self::Goodbye => &[
                 "goodbye",
                 "good bye",
@@ -117,6 +166,9 @@ impl Topic {
                 "take care",
                 "अलविदा",
                 "शुभ दिन",
+                "दिन शुभ",
+                // As the last word; a greeting goes on behind it.
+                "नमस्ते।",
             ],
         }
     }
@@ -213,7 +265,7 @@ fn last_question(text: &str) -> Option<&str> {
 
 /// Where `phrase` last occurs as whole words: "plot" is not in "exploit".
 fn find_last_phrase(text: &str, phrase: &str) -> Option<usize> {
-    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let edge = |c: Option<char>| c.is_none_or(|c| !is_of_a_word(c));
     text.rmatch_indices(phrase)
         .map(|(at, _)| at)
         .find(|&at| edge(text[..at].chars().next_back()) && edge(text[at + phrase.len()..].chars().next()))

@@ -17,7 +17,7 @@ use crate::{
     speech::{
         HeardWord,
         recogniser::{Manner, Recogniser, Verdict},
-        ulaw,
+        script, ulaw,
     },
     world::World,
 };
@@ -57,7 +57,12 @@ pub(super) async fn listen(
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {
-            let manner = Manner { interim_every_ms: Some(250), endpointing_ms: Some(EAGER_MS), utterance_end_ms: None };
+            let manner = Manner {
+                interim_every_ms: Some(250),
+                endpointing_ms: Some(EAGER_MS),
+                utterance_end_ms: None,
+                english_only: !query.multilingual,
+            };
             let recogniser = Recogniser::new(world.speech.ear(), manner);
             let flux =
                 Flux { query, request_id, sequence: 0, turn: 0, open: None, said: Vec::new(), eager_at_ms: None };
@@ -70,17 +75,21 @@ pub(super) async fn listen(
 struct Query {
     mulaw: bool,
     eager: bool,
+    multilingual: bool,
+    /// Languages that the client expects, as it named them.
+    hints: Vec<String>,
 }
 
 impl Query {
     fn parse(raw: &str) -> Result<Self, String> {
-        let mut query = Self { mulaw: false, eager: false };
+        let mut query = Self { mulaw: false, eager: false, multilingual: false, hints: Vec::new() };
         let (mut model, mut encoding, mut rate) = (false, false, false);
         for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
             let within = |low: f64, high: f64| value.parse::<f64>().is_ok_and(|number| (low..=high).contains(&number));
             let fine = match &*name {
                 "model" => {
                     model = true;
+                    query.multilingual = value == "flux-general-multi";
                     matches!(&*value, "flux-general-en" | "flux-general-multi")
                 }
                 "encoding" => {
@@ -99,7 +108,10 @@ impl Query {
                 }
                 "eot_timeout_ms" => within(500.0, 60_000.0),
                 "keyterm" | "tag" | "redact" => true,
-                "language_hint" => raw.contains("flux-general-multi"),
+                "language_hint" => {
+                    query.hints.push(value.clone().into_owned());
+                    raw.contains("flux-general-multi")
+                }
                 "numerals" | "profanity_filter" | "mip_opt_out" => matches!(&*value, "true" | "false"),
                 _ => return Err(format!("unknown query parameter `{name}`")),
             };
@@ -149,6 +161,10 @@ impl Flux {
             "audio_window_start": secs(self.open.unwrap_or(now_ms)), "audio_window_end": secs(now_ms),
             "transcript": line.join(" "), "words": listed, "end_of_turn_confidence": if event.ends_with("EndOfTurn") { 0.83 } else { 0.1 },
         });
+        if self.query.multilingual {
+            info["languages"] = json!(script::languages(line.iter().copied()));
+            info["languages_hinted"] = json!(self.query.hints);
+        }
         if event == "EndOfTurn" {
             info["trigger"] = json!("model");
         }
@@ -269,7 +285,12 @@ mod tests {
     async fn a_pause_ends_a_turn_eagerly_words_resume_it_and_a_longer_pause_ends_it() {
         let bank = SpeechBank::tones();
         let (one, two) = (bank.say("Hi I need", "kal").await, bank.say("to cancel my visit", "kal").await);
-        let manner = Manner { interim_every_ms: Some(250), endpointing_ms: Some(EAGER_MS), utterance_end_ms: None };
+        let manner = Manner {
+            interim_every_ms: Some(250),
+            endpointing_ms: Some(EAGER_MS),
+            utterance_end_ms: None,
+            english_only: false,
+        };
         let mut recogniser = Recogniser::new(bank.ear(), manner);
         let query =
             Query::parse("model=flux-general-en&encoding=linear16&sample_rate=8000&eager_eot_threshold=0.5").unwrap();

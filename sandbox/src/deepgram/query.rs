@@ -61,6 +61,11 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// Whether only English is understood. Other languages than it are heard with the English words that people mix into them.
+    pub(super) fn is_english_only(&self) -> bool {
+        self.language.split('-').next() == Some("en")
+    }
+
     /// `Err` is the text after `Bad Request: `.
     pub(super) fn parse(raw: &str) -> Result<Self, String> {
         let mut model = None;

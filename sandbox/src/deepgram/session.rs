@@ -75,6 +75,7 @@ impl Session {
                 interim_every_ms: query.interim_results.then_some(settings.interim_every_ms),
                 endpointing_ms: query.endpointing_ms,
                 utterance_end_ms: query.utterance_end_ms,
+                english_only: query.is_english_only(),
             },
         );
         Self {

@@ -162,3 +162,32 @@ async fn finalize_is_answered_unless_a_fault_forbids_it() {
         assert_eq!(messages.iter().filter(|message| message["from_finalize"] == true).count(), usize::from(!silent));
     }
 }
+
+/// Everything that a socket in this language makes of Hindi.
+async fn hindi_on(language: &str) -> Vec<Value> {
+    let service = service(10_000).await;
+    let path = format!("{PATH}&language={language}&punctuate=true");
+    let mut socket = service.connect(&path, ("authorization", "Token key")).await.unwrap();
+    let said = service.world.speech.say("हाँ, मेरी तरफ़ बजट अस्सी लाख है।", "slt").await;
+    socket.send_pcm(&[&vec![0; 1_600], &said.pcm[..], &vec![0; 4_000]].concat()).await;
+    socket.send(json!({ "type": "CloseStream" })).await;
+    socket.rest().await.0
+}
+
+#[tokio::test]
+async fn hindi_is_understood_where_it_may_be_spoken_and_its_words_say_so() {
+    let heard = hindi_on("multi").await;
+    assert_eq!(finals(&heard), [("हाँ, मेरी तरफ़ बजट अस्सी लाख है।", true)]);
+    let best =
+        heard.iter().rfind(|message| message["speech_final"] == true).unwrap()["channel"]["alternatives"][0].clone();
+    assert_eq!(best["languages"], json!(["hi"]));
+    assert_eq!((&best["words"][2]["word"], &best["words"][2]["language"]), (&json!("तरफ़"), &json!("hi")));
+    assert_eq!(finals(&hindi_on("hi").await).len(), 1);
+}
+
+#[tokio::test]
+async fn a_socket_for_english_hears_that_hindi_is_spoken_and_no_word_of_it() {
+    let heard = hindi_on("en-IN").await;
+    assert_eq!(heard[0]["type"], "SpeechStarted");
+    assert!(heard.iter().any(|message| message["speech_final"] == true) && finals(&heard).is_empty(), "{heard:?}");
+}

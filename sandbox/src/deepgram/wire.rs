@@ -13,6 +13,7 @@ use super::query::Query;
 use crate::speech::{
     HeardWord,
     recogniser::{Segment, Verdict},
+    script,
 };
 
 /// A random version 4 UUID.
@@ -88,7 +89,7 @@ impl Writer {
             "words": words,
         });
         if self.multilingual {
-            alternative["languages"] = json!(if segment.words.is_empty() { vec![] } else { vec!["en"] });
+            alternative["languages"] = json!(script::languages(segment.words.iter().map(|word| word.word.as_str())));
         }
         json!({
             "type": "Results",
@@ -118,7 +119,7 @@ impl Writer {
             word["punctuated_word"] = json!(heard.word);
         }
         if self.multilingual {
-            word["language"] = json!("en");
+            word["language"] = json!(script::language_of(&heard.word));
         }
         word
     }
@@ -170,5 +171,5 @@ fn secs(ms: u64) -> f64 {
 
 /// A word as it is without formatting.
 fn bare(word: &str) -> String {
-    word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+    word.trim_matches(|c: char| !script::is_of_a_word(c)).to_lowercase()
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::speech::script::is_of_a_word;
+
 /// A word at each place where speech was cut may be counted on one side and not on the other: a callee hears half of it.
 const WORDS_PER_CUT: usize = 2;
 
@@ -122,7 +124,7 @@ fn longest_common(a: &[String], b: &[String]) -> usize {
 fn words<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     texts
         .flat_map(str::split_whitespace)
-        .map(|word| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>())
+        .map(|word| word.chars().filter(|c| is_of_a_word(*c)).flat_map(char::to_lowercase).collect::<String>())
         .filter(|word| !word.is_empty())
         .collect()
 }

@@ -8,7 +8,7 @@ mod compare;
 mod progress;
 mod report;
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{borrow::Cow, io::IsTerminal, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 pub use self::client::Client;
 use self::{progress::Progress, report::Report};
-use crate::scenarios;
+use crate::{callee::Language, scenarios};
 
 /// How long the whole campaign may take by the wall clock.
 const CAMPAIGN_BOUND: Duration = Duration::from_secs(20 * 60);
@@ -38,6 +38,9 @@ pub struct DemoSettings {
     /// Who carries the calls: `exotel` or `twilio`.
     #[arg(long, default_value = "exotel", value_parser = ["exotel", "twilio"])]
     pub carrier: String,
+    /// What the voice agent and everybody who is called speak: `en` (but for those who prefer Hindi), or `hi`.
+    #[arg(long, default_value = "en", value_parser = ["en", "hi"])]
+    pub language: String,
     /// Said by `bin/demo`; the driver itself always ends with the campaign.
     #[arg(long)]
     pub once: bool,
@@ -55,10 +58,16 @@ pub async fn run(settings: DemoSettings) -> anyhow::Result<bool> {
         format!("the API did not become ready; its log is {}", settings.logs.join("api.log").display())
     })?;
     client.patch("/account", json!({"carrier": settings.carrier})).await?;
-    let campaign =
-        client.post("/campaigns", json!({"name": "Demo: Bengaluru enquiries", "max_concurrent_calls": 20})).await?;
+    let mut campaign = json!({"name": "Demo: Bengaluru enquiries", "max_concurrent_calls": 20});
+    let mut list = Cow::Borrowed(scenarios::LEADS_CSV);
+    if settings.language == "hi" {
+        campaign["voice_agent_id"] = in_hindi(&client).await?;
+        // A lead's own language goes before the voice agent's.
+        list = Cow::Owned(scenarios::leads_csv_preferring("Hindi"));
+    }
+    let campaign = client.post("/campaigns", campaign).await?;
     let id = campaign["id"].as_i64().context("the new campaign has no id")?;
-    let import = client.upload(id, "leads.csv", scenarios::LEADS_CSV).await?;
+    let import = client.upload(id, "leads.csv", list).await?;
     client.post(&format!("/campaigns/{id}/start"), json!({})).await?;
 
     let mut progress = Progress::new(std::io::stdout().is_terminal());
@@ -82,6 +91,17 @@ pub async fn run(settings: DemoSettings) -> anyhow::Result<bool> {
     }
     .print(&differences)?;
     Ok(differences.is_empty())
+}
+
+/// Lets everybody who is called speak Hindi, and makes a voice agent that does. Its id.
+async fn in_hindi(client: &Client) -> anyhow::Result<Value> {
+    for (phone, mut script) in scenarios::scripts() {
+        script.language = Language::Hindi;
+        client.script(&phone, serde_json::to_value(script)?).await?;
+    }
+    let agent = json!({"name": "Asha, in Hindi", "settings": {"language": "hi-IN"}});
+    let mut agent = client.post("/voice-agents", agent).await?;
+    Ok(agent["id"].take())
 }
 
 async fn watch(client: &Client, id: i64, progress: &mut Progress) -> anyhow::Result<Value> {

@@ -136,11 +136,18 @@ mod tests {
 
     #[tokio::test]
     async fn chunks_carry_all_the_audio_and_every_character_once() {
-        let said = SpeechBank::tones().say("Hello there - how are you today?", "kal").await;
+        for text in ["Hello there - how are you today?", "नमस्ते - आपका बजट कितना है, पाँच लाख?"]
+        {
+            let said = SpeechBank::tones().say(text, "kal").await;
+            every_character_once(&said);
+        }
+    }
+
+    fn every_character_once(said: &Utterance) {
         for (format, odd) in
             [(Format::Pcm8000, false), (Format::Pcm8000, true), (Format::Ulaw8000, false), (Format::Pcm16000, true)]
         {
-            let chunks = chunks(&said, format, 150, odd);
+            let chunks = chunks(said, format, 150, odd);
             let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.clone()).collect();
             assert_eq!(bytes, format.encode(&said.pcm));
             let text: String = chunks.iter().flat_map(|chunk| chunk.chars.iter().map(|(c, ..)| *c)).collect();

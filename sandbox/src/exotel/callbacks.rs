@@ -244,7 +244,13 @@ mod tests {
                 json: false,
             }),
         };
-        let script = Script { name: "t".into(), voice: "v".into(), line: Default::default(), attempts: Vec::new() };
+        let script = Script {
+            name: "t".into(),
+            voice: "v".into(),
+            language: Default::default(),
+            line: Default::default(),
+            attempts: Vec::new(),
+        };
         let placed = Utc.with_ymd_and_hms(2026, 11, 21, 8, 55, 10).unwrap();
         let call = Call::new("s1".into(), request, script, 1, placed);
         {

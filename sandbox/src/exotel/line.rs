@@ -53,7 +53,11 @@ async fn live(world: Arc<World>, call: Arc<Call>) {
     callbacks::deliver(&world, &call, Event::Ringing).await;
 
     // The callee learns its lines while the phone rings, so that it can speak without delay.
-    let texts = if attempt.pickup == Pickup::Answered { Callee::texts(&attempt.steps) } else { Vec::new() };
+    let texts = if attempt.pickup == Pickup::Answered {
+        Callee::texts(&attempt.steps, call.script.language)
+    } else {
+        Vec::new()
+    };
     let voice = async {
         let lines = texts.iter().map(|text| world.speech.say_over(text, &call.script.voice, call.script.line.noise));
         let spoken = join_all(lines).await;
@@ -77,7 +81,7 @@ async fn live(world: Arc<World>, call: Arc<Call>) {
         Pickup::Busy => Ending { status: Status::Busy, cause: "busy" },
         Pickup::Failed => Ending { status: Status::Failed, cause: "network" },
         Pickup::Answered => {
-            let callee = Callee::new(attempt.steps, leg::reactions(&world.settings, &call));
+            let callee = Callee::new(attempt.steps, leg::reactions(&world.settings, &call), call.script.language);
             Box::pin(answered(&world, &call, callee, voice)).await
         }
     };

@@ -44,7 +44,12 @@ pub(super) async fn connect(
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {
-            let manner = Manner { interim_every_ms: Some(300), endpointing_ms: Some(300), utterance_end_ms: None };
+            let manner = Manner {
+                interim_every_ms: Some(300),
+                endpointing_ms: Some(300),
+                utterance_end_ms: None,
+                english_only: false,
+            };
             let recogniser = Recogniser::new(world.speech.ear(), manner);
             let session = Listening::new(world, Live::default(), recogniser, raw, IDLE);
             upgrade.on_upgrade(move |socket| Box::pin(session.run(socket)))

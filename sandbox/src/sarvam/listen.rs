@@ -16,7 +16,7 @@ use crate::{
     listening::{Asked, Dialect, Listening, pcm, text},
     speech::{
         recogniser::{Manner, Recogniser, Verdict},
-        ulaw,
+        script, ulaw,
     },
     world::World,
 };
@@ -47,7 +47,12 @@ pub(super) async fn realtime(
     };
     let query = Query::parse(&raw);
     let silence = query.as_ref().map_or(300, |query| query.silence_ms);
-    let manner = Manner { interim_every_ms: Some(250), endpointing_ms: Some(silence), utterance_end_ms: None };
+    let manner = Manner {
+        interim_every_ms: Some(250),
+        endpointing_ms: Some(silence),
+        utterance_end_ms: None,
+        english_only: false,
+    };
     let recogniser = Recogniser::new(world.speech.ear(), manner);
     // A wrong parameter is told on the socket, and closed with 4000.
     let sarvam = Sarvam { query, utterance: 0, speaking: false };
@@ -177,8 +182,10 @@ impl Dialect for Sarvam {
                 self.speaking = false;
                 out.push(json!({ "event": "vad.speech_end", "utterance_idx": self.utterance }));
                 if !segment.words.is_empty() {
+                    let languages = script::languages(segment.words.iter().map(|word| word.word.as_str()));
+                    let language = format!("{}-IN", languages.first().unwrap_or(&"en"));
                     out.push(json!({ "event": "transcript.final", "utterance_idx": self.utterance,
-                        "text": text(&segment.words), "language": "en-IN", "language_confidence": 0.98 }));
+                        "text": text(&segment.words), "language": language, "language_confidence": 0.98 }));
                 }
                 self.utterance += 1;
             }

@@ -26,10 +26,18 @@ fn config() -> Value {
 
 #[tokio::test]
 async fn what_is_spoken_on_one_socket_is_heard_on_the_other() {
+    for (text, language) in [("I am looking for a flat", "en-IN"), ("मुझे फ़्लैट चाहिए।", "hi-IN")]
+    {
+        assert_eq!(spoken_and_heard(text).await, (text.to_owned(), language.to_owned()));
+    }
+}
+
+/// The transcript of what was spoken, and the language it is told to be in.
+async fn spoken_and_heard(said: &str) -> (String, String) {
     let service = Service::start(router()).await;
     let mut mouth = service.connect(SPEAK, KEY).await.unwrap();
     mouth.send(config()).await;
-    mouth.send(json!({ "type": "text", "data": { "text": "I am looking for a flat" } })).await;
+    mouth.send(json!({ "type": "text", "data": { "text": said } })).await;
     mouth.send(json!({ "type": "flush" })).await;
     let mut pcm = Vec::new();
     loop {
@@ -55,16 +63,16 @@ async fn what_is_spoken_on_one_socket_is_heard_on_the_other() {
         let message = next(&mut ear).await;
         names.push(message["event"].as_str().unwrap().to_owned());
         if message["event"] == "transcript.final" {
-            break message["text"].as_str().unwrap().to_owned();
+            break (message["text"].as_str().unwrap().to_owned(), message["language"].as_str().unwrap().to_owned());
         }
     };
-    assert_eq!(transcript, "I am looking for a flat");
     assert_eq!(names.first().map(String::as_str), Some("vad.speech_start"));
     assert!(
         names.contains(&"transcript.partial".to_owned()) && names.contains(&"vad.speech_end".to_owned()),
         "{names:?}"
     );
     assert_eq!(next(&mut ear).await["event"], "session.end");
+    transcript
 }
 
 #[tokio::test]

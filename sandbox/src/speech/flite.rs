@@ -4,7 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use tokio::{process::Command, time::timeout};
 
-use super::resample;
+use super::{devanagari, resample};
 
 /// Voices compiled into Debian's flite.
 const VOICES: [&str; 4] = ["slt", "rms", "awb", "kal"];
@@ -31,9 +31,9 @@ pub(super) fn voice_for(name: &str) -> &'static str {
         .unwrap_or_else(|| VOICES[(super::stable_hash(&[name]) % VOICES.len() as u64) as usize])
 }
 
-/// Whether flite, which speaks English only, has a chance to pronounce this.
+/// Whether flite, which reads Latin letters only, has a chance to pronounce this. Devanagari is written in them for it.
 pub(super) fn can_say(text: &str) -> bool {
-    let (ascii, foreign) = text
+    let (ascii, foreign) = devanagari::in_latin(text)
         .chars()
         .filter(|c| c.is_alphanumeric())
         .fold((0, 0), |(ascii, foreign), c| if c.is_ascii() { (ascii + 1, foreign) } else { (ascii, foreign + 1) });
@@ -44,7 +44,7 @@ pub(super) fn can_say(text: &str) -> bool {
 pub(super) async fn speak(text: &str, voice: &str) -> Result<Vec<i16>, Error> {
     let mut flite = Command::new("flite");
     flite
-        .args(["-voice", voice_for(voice), "-t", text, "-o", "/dev/stdout"])
+        .args(["-voice", voice_for(voice), "-t", &devanagari::in_latin(text), "-o", "/dev/stdout"])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn hindi_is_left_to_the_tones() {
-        assert!(can_say("Hello, 2 crore") && !can_say("नमस्ते, मैं आशा") && !can_say("..."));
+    fn hindi_can_be_said_and_tamil_is_left_to_the_tones() {
+        assert!(can_say("Hello, 2 crore") && can_say("नमस्ते, मैं आशा") && !can_say("வணக்கம்") && !can_say("..."));
     }
 }

@@ -8,11 +8,13 @@
 //! Everything here is 8 kHz mono. Start reading at [`ear`].
 
 mod bank;
+mod devanagari;
 mod ear;
 mod flite;
 mod index;
 pub(crate) mod recogniser;
 pub mod resample;
+pub(crate) mod script;
 mod tones;
 pub mod ulaw;
 mod utterance;

@@ -4,7 +4,7 @@
 //! Words come from the ear. Endpointing is silence measured on the audio, so that a cough or an
 //! unknown voice ends in a final with an empty transcript, as in life.
 
-use super::{Ear, HeardWord};
+use super::{Ear, HeardWord, script};
 
 /// Audio is judged in steps of 10 ms.
 const FRAME_MS: u64 = 10;
@@ -53,6 +53,9 @@ pub(crate) struct Manner {
     pub endpointing_ms: Option<u64>,
     /// Gap between words that ends one.
     pub utterance_end_ms: Option<u64>,
+    /// Knows no other language. What is said in one is noise to it: a model for English makes next to nothing of foreign speech,
+    /// at most a stray word without confidence (github.com/deepgram/deepgram-python-sdk, issue 752).
+    pub english_only: bool,
 }
 
 /// One stream's recogniser.
@@ -61,6 +64,7 @@ pub(crate) struct Recogniser {
     interim_every_ms: Option<u64>,
     endpointing_ms: Option<u64>,
     utterance_end_ms: Option<u64>,
+    english_only: bool,
     /// Samples that do not fill a frame yet.
     partial: Vec<i16>,
     now_ms: u64,
@@ -82,6 +86,7 @@ impl Recogniser {
             interim_every_ms: manner.interim_every_ms,
             endpointing_ms: manner.endpointing_ms,
             utterance_end_ms: manner.utterance_end_ms,
+            english_only: manner.english_only,
             partial: Vec::with_capacity(2 * FRAME),
             now_ms: 0,
             segment_start_ms: 0,
@@ -180,7 +185,10 @@ impl Recogniser {
     }
 
     fn take_words(&mut self) {
-        let words = self.ear.take_words();
+        let mut words = self.ear.take_words();
+        if self.english_only {
+            words.retain(|heard| script::language_of(&heard.word) == "en");
+        }
         if let Some(last) = words.last() {
             self.last_word_end_ms = Some(last.end_ms);
         }
@@ -207,7 +215,8 @@ mod tests {
     use crate::speech::SpeechBank;
 
     fn recogniser(bank: &SpeechBank, endpointing_ms: Option<u64>) -> Recogniser {
-        let manner = Manner { interim_every_ms: Some(300), endpointing_ms, utterance_end_ms: Some(1_000) };
+        let manner =
+            Manner { interim_every_ms: Some(300), endpointing_ms, utterance_end_ms: Some(1_000), english_only: false };
         Recogniser::new(bank.ear(), manner)
     }
 

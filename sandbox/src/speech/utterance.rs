@@ -167,6 +167,24 @@ mod tests {
         assert!(said.words[2].start_ms >= 1_000, "{:?}", said.words);
     }
 
+    #[tokio::test]
+    async fn hindi_takes_about_as_long_as_the_same_in_english_and_every_word_has_its_time() {
+        let (hindi, english) =
+            ("आप कब तक घर लेना चाहते हैं, तीन महीने में?", "By when do you want to take a home, in three months?");
+        for bank in [crate::speech::SpeechBank::new(), crate::speech::SpeechBank::tones()] {
+            let (said, other) = (bank.say(hindi, "slt").await, bank.say(english, "slt").await);
+            let (ours, theirs) = (said.duration_ms(), other.duration_ms());
+            assert!(ours * 10 > theirs * 6 && ours * 10 < theirs * 16, "{ours} ms and {theirs} ms");
+            let timed: Vec<&str> = said.words.iter().map(|timing| timing.word.as_str()).collect();
+            assert_eq!(timed.join(" "), hindi);
+            assert!(
+                said.words.iter().all(|timing| (60..1_500).contains(&(timing.end_ms - timing.start_ms))),
+                "{:?}",
+                said.words
+            );
+        }
+    }
+
     #[test]
     fn equal_sounds_of_different_seeds_differ_soon() {
         let raw: Vec<i16> = (0..8_000).map(|at| (10_000.0 * (at as f32 * 0.3).sin()) as i16).collect();
