@@ -38,7 +38,10 @@ impl Actor {
             Output::ResumePlayout { epoch, from_samples } => {
                 self.order(PacerCommand::Resume { epoch, from: from_samples });
             }
-            Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
+            Output::ClearPlayout { epoch } => {
+                self.reservoir.clear(epoch);
+                self.order(PacerCommand::Clear { epoch });
+            }
             Output::FinalizeStt => self.finalize(),
             Output::ListenForBeep => self.listen_for_beep(),
             Output::Record(turn) => self.record(&turn),
@@ -58,7 +61,8 @@ impl Actor {
     }
 
     fn ask(&mut self, ask: AskId, request: LlmRequest) {
-        let asking = self.tasks.spawn(self.thinker.clone().answer(ask, request));
+        let Some(thinker) = self.thinker.clone() else { return };
+        let asking = self.tasks.spawn(thinker.answer(ask, request));
         if let Some((_, superseded)) = self.asking.replace((ask, asking)) {
             superseded.abort();
         }
@@ -70,7 +74,7 @@ impl Actor {
         self.clock.spoke(epoch);
         let repeats = *self.first_epoch.get_or_insert(epoch) == epoch;
         let command = TtsCommand::Speak { epoch, clause, text, repeats };
-        if self.tts.commands.try_send(command).is_err() {
+        if !self.mouth.order(&mut self.tasks, command) {
             let error = ProviderError::Unavailable { cause: "queue".into() };
             tracing::error!(call_id = %self.held.call_id, kind = error.kind(), "the voice takes no more clauses");
             self.inputs.push_back(Input::TtsFailed { epoch, clause });
@@ -78,7 +82,7 @@ impl Actor {
     }
 
     fn tell_voice(&mut self, epoch: Epoch, command: TtsCommand) {
-        if self.tts.commands.try_send(command).is_err() {
+        if !self.mouth.order(&mut self.tasks, command) {
             metrics::counter!("orders_lost_total", "to" => "tts").increment(1);
             // Its end will not come: the reply is as complete as it will ever be.
             self.inputs.push_back(Input::TtsDone { epoch });
