@@ -11,6 +11,7 @@ mod faults;
 mod machines;
 mod providers;
 mod resume;
+mod speech_to_speech;
 mod tidy;
 mod torture;
 mod transfer;
