@@ -10,6 +10,8 @@ use crate::realtime::wire::{ClientEvent, Item};
 
 /// So often may our own ear pause the agent for nothing: then only the server's word counts, until it says that somebody spoke.
 const MOST_FALSE_ALARMS: u32 = 2;
+/// A short word may be over before the server says that it has begun.
+const SAME_SPEECH_MS: u64 = 1_000;
 /// A machine speaks first. Later on, such words are a person's, about machines.
 const LISTEN_FOR_MS: u64 = 25_000;
 /// Turns in which it may have said it.
@@ -112,6 +114,8 @@ impl Conversation {
         let began = self.voice.since.unwrap_or(self.now);
         self.last_interaction = self.now;
         self.voice.speaking = Some(began);
+        let now = self.now;
+        self.voice.ended = self.voice.ended.filter(|ended| now.since(*ended) < ms(SAME_SPEECH_MS));
         self.voice.false_alarms = 0;
         // The turn goes on: what would have answered it is out of date.
         self.awaited = None;

@@ -18,7 +18,7 @@ impl Conversation {
         self.last_interaction = self.now;
         self.open_link();
         // A voice of its own need not wait for the model.
-        if self.exact_by_voice {
+        if self.exact_by_voice && self.history.gap.is_none() {
             self.begin();
         }
     }

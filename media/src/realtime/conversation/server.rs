@@ -62,15 +62,24 @@ impl Conversation {
                 None => self.tell(ClientEvent::Cancel { response_id }),
             };
         }
-        self.awaited = None;
+        let owed = self.awaited.take().is_some();
         // Two answers to one turn would be one too many: ours was asked for because the server's was late.
         let asked_anew = self.replies.iter().any(|reply| reply.kind == Kind::Answer && reply.awaits_response);
-        if !self.may_answer() || self.voice.speaking.is_some() || asked_anew || self.replies.len() >= MOST_REPLIES {
-            return self.tell(ClientEvent::Cancel { response_id });
+        if !owed || !self.may_answer() || asked_anew || self.replies.len() >= MOST_REPLIES {
+            return self.refuse(response_id);
         }
         let mut reply = self.new_reply(Kind::Answer, Source::Model);
         reply.response = Some(response_id);
         self.replies.push_back(reply);
+    }
+
+    /// An answer that nobody wants. While it was being made the server has refused whatever we asked for.
+    fn refuse(&mut self, response_id: String) {
+        self.tell(ClientEvent::Cancel { response_id });
+        let awaiting = self.replies.iter().find(|reply| reply.awaits_response);
+        if let Some((epoch, exactly)) = awaiting.map(|reply| (reply.epoch, reply.exactly.clone())) {
+            self.tell(ClientEvent::Ask { epoch, exactly });
+        }
     }
 
     fn on_sound(&mut self, response_id: &str, item_id: &str, samples: u32) -> Option<Epoch> {
@@ -85,13 +94,7 @@ impl Conversation {
             self.reply_failed(epoch, LlmFailure::Unavailable);
             return None;
         }
-        let first = reply.samples() == 0;
-        let pause = first && reply.paused;
         reply.sound(now, item_id, samples);
-        // The pacer may not have known this reply yet when it was told to pause.
-        if pause {
-            self.emit(crate::dialogue::Output::PausePlayout { epoch });
-        }
         Some(epoch)
     }
 
