@@ -281,7 +281,7 @@ mod tests {
         }
         reply.complete();
         let heard = |ms: u64| reply.heard_text(ms * SAMPLES_PER_MS);
-        assert_eq!([heard(0), heard(450), heard(600)], ["", "", "Hello"]);
+        assert_eq!([heard(0), heard(400), heard(450)], ["", "", "Hello"]);
         assert_eq!([heard(1_200), heard(1_550)], ["Hello there.", "Hello there. How"]);
         assert_eq!(heard(9_999), "Hello there. How are you?");
         assert_eq!(reply.pieces[1].heard_ms(1_500 * SAMPLES_PER_MS), 300);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::dialogue::{OnMachine, StreamEnd, TurnRecord};
+use crate::dialogue::{OnMachine, SAMPLES_PER_MS, StreamEnd, TurnRecord};
 use crate::playbook::Playbook;
 use crate::provider::ProviderError;
 use crate::realtime::wire::{ServerEvent, Status};
@@ -20,8 +20,6 @@ pub(super) struct Rehearsal {
     conversation: Conversation,
     now: u64,
     story: Vec<String>,
-    /// Of each model's reply, by its response: the epoch.
-    epochs: Vec<(String, Epoch)>,
     next_response: u32,
 }
 
@@ -34,7 +32,7 @@ fn settings() -> DialogueSettings {
 impl Rehearsal {
     fn with(settings: DialogueSettings, resume: Option<History>, by_voice: bool) -> Self {
         let conversation = Conversation::new(settings, resume, by_voice);
-        let mut call = Self { conversation, now: 0, story: Vec::new(), epochs: Vec::new(), next_response: 0 };
+        let mut call = Self { conversation, now: 0, story: Vec::new(), next_response: 0 };
         call.give(0, Input::Started);
         call
     }
