@@ -72,6 +72,9 @@ pub struct VoiceAgentSettingsView {
     stt_fallback: Option<ProviderChoiceView>,
     llm_fallback: Option<ProviderChoiceView>,
     tts_fallback: Option<ProviderChoiceView>,
+    /// One model that hears, thinks and speaks, in place of `stt` and `llm`. Where `tts` is chosen as well, that voice says the words
+    /// that must be exact: greeting, re-prompts and goodbyes; otherwise the model is asked to.
+    speech_to_speech: Option<ProviderChoiceView>,
     /// Voice and models of the first choices that name none themselves.
     voice_id: Option<String>,
     llm_model: Option<String>,

@@ -24,6 +24,7 @@ pub mod pacer;
 pub mod playbook;
 pub mod provider;
 pub mod providers;
+pub mod realtime;
 pub mod recorder;
 pub mod server;
 pub mod session;

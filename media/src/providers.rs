@@ -7,7 +7,7 @@
 use anyhow::Context;
 use secrecy::SecretString;
 use shared::{
-    provider::{Choice, LlmProvider, Provider as _, SttProvider, TtsProvider},
+    provider::{Choice, LlmProvider, Provider as _, SpeechProvider, SttProvider, TtsProvider},
     voice_agent::VoiceAgentSettings,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     latency::Trick,
     llm::{Llm, http_client},
     provider::Connect,
+    realtime::wire::Address,
     stt::{self, Transcriber, deepgram::Nova, flux::Flux, wire::Wire},
     tts::{
         ClauseWire, Voice,
@@ -38,6 +39,10 @@ mod usual {
     pub const SARVAM_VOICE: &str = "shubh";
     pub const OPENAI_TTS: &str = "gpt-4o-mini-tts";
     pub const OPENAI_VOICE: &str = "coral";
+    pub const REALTIME: &str = "gpt-realtime-2.1";
+    pub const REALTIME_VOICE: &str = "marin";
+    /// Writes down what is said to a model that needs no transcript: nobody waits for it.
+    pub const REALTIME_TRANSCRIBER: &str = "gpt-transcribe";
     pub const AURA: &str = "aura-2-thalia-en";
 }
 
@@ -110,6 +115,27 @@ impl Providers {
             &[Some(&self.config.tts_provider), self.config.tts_fallback.as_ref()],
             |choice, is_first| self.voice(choice, voice.filter(|_| is_first), language),
         )
+    }
+
+    /// Where a model that hears and speaks is reached, if this voice agent chose one. Without its key the three parts hold the call.
+    pub fn speech_to_speech(&self, agent: &VoiceAgentSettings, language: &str) -> Option<(Address, Connect)> {
+        let choice = agent.speech_to_speech.as_ref()?;
+        let vendor = choice.provider.vendor();
+        let Some(key) = self.config.keys.of(vendor) else {
+            tracing::error!(variable = vendor.key_variable(), "a provider that a voice agent names cannot be used");
+            return None;
+        };
+        let address = match choice.provider {
+            SpeechProvider::OpenAi => Address::new(
+                &self.config.openai_base_url,
+                key,
+                choice.model.as_deref().unwrap_or(usual::REALTIME),
+                choice.voice.as_deref().unwrap_or(usual::REALTIME_VOICE),
+                usual::REALTIME_TRANSCRIBER,
+                language,
+            ),
+        };
+        Some((address, self.connect.clone()))
     }
 
     fn key(&self, vendor: crate::provider::Provider) -> anyhow::Result<&SecretString> {

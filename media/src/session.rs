@@ -7,8 +7,13 @@
 
 mod actor;
 mod briefing;
+mod engine;
+mod mouth;
+mod parts;
 mod perform;
 mod reply_clock;
+mod reservoir;
+mod speech_to_speech;
 mod thinking;
 mod voicemail;
 mod words;

@@ -17,6 +17,10 @@ pub enum Unit {
     /// Read by the model from its provider's cache.
     LlmCachedToken,
     LlmOutputToken,
+    /// Sound heard by a model that hears by itself, and not cached.
+    AudioInputToken,
+    /// Sound made by a model that speaks by itself.
+    AudioOutputToken,
     /// Sent to be spoken, whether it was heard or not.
     TtsCharacter,
     /// Begun; never stored, because the carrier's word for the length may come late.
@@ -24,11 +28,13 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SttMillisecond,
         Self::LlmInputToken,
         Self::LlmCachedToken,
         Self::LlmOutputToken,
+        Self::AudioInputToken,
+        Self::AudioOutputToken,
         Self::TtsCharacter,
         Self::CarrierMinute,
     ];
@@ -40,6 +46,8 @@ impl Unit {
             Self::LlmInputToken => "llm_input_token",
             Self::LlmCachedToken => "llm_cached_token",
             Self::LlmOutputToken => "llm_output_token",
+            Self::AudioInputToken => "audio_input_token",
+            Self::AudioOutputToken => "audio_output_token",
             Self::TtsCharacter => "tts_character",
             Self::CarrierMinute => "carrier_minute",
         }
@@ -57,6 +65,8 @@ impl Unit {
             Self::LlmInputToken => ("llm_input_1k_tokens", 1_000.0),
             Self::LlmCachedToken => ("llm_cached_1k_tokens", 1_000.0),
             Self::LlmOutputToken => ("llm_output_1k_tokens", 1_000.0),
+            Self::AudioInputToken => ("audio_input_1k_tokens", 1_000.0),
+            Self::AudioOutputToken => ("audio_output_1k_tokens", 1_000.0),
             Self::TtsCharacter => ("tts_1k_characters", 1_000.0),
             Self::CarrierMinute => ("carrier_minute", 1.0),
         }

@@ -19,8 +19,8 @@ pub const ASSUMPTIONS: [&str; 2] = [
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Price {
-    /// `carrier_minute` (started), `stt_minute`, `llm_input_1k_tokens`, `llm_cached_1k_tokens`, `llm_output_1k_tokens` or
-    /// `tts_1k_characters`.
+    /// `carrier_minute` (started), `stt_minute`, `llm_input_1k_tokens`, `llm_cached_1k_tokens`, `llm_output_1k_tokens`,
+    /// `audio_input_1k_tokens`, `audio_output_1k_tokens` or `tts_1k_characters`.
     pub item: String,
     pub provider: String,
     /// Millionths of the currency's unit.

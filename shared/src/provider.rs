@@ -128,6 +128,13 @@ providers!(
         Deepgram = "deepgram" by Deepgram,
     }
 );
+providers!(
+    /// Models that hear, think and speak by themselves.
+    SpeechProvider {
+        /// Realtime.
+        OpenAi = "openai" by OpenAi,
+    }
+);
 
 /// A provider, and which of its models. As text: `provider`, `provider/model`, `provider@voice` or `provider/model@voice`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,7 +144,7 @@ pub struct Choice<P> {
     /// The installation's, or the provider's usual one, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Of text to speech alone.
+    /// Of what speaks alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<String>,
 }

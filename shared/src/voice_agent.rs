@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::http_tool::HttpTool;
 use crate::id::{AccountId, VoiceAgentId};
 use crate::outgoing_message::MessageTemplate;
-use crate::provider::{Choice, LlmProvider, SttProvider, TtsProvider};
+use crate::provider::{Choice, LlmProvider, SpeechProvider, SttProvider, TtsProvider};
 
 /// What an account decides about its voice agent; every field has a default, so that an empty object is a working agent.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +43,10 @@ pub struct VoiceAgentSettings {
     pub llm_fallback: Option<Choice<LlmProvider>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tts_fallback: Option<Choice<TtsProvider>>,
+    /// One model that hears, thinks and speaks, in place of the three. Where `tts` is chosen as well, that voice says the words that
+    /// must be exact: greeting, re-prompts and goodbyes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speech_to_speech: Option<Choice<SpeechProvider>>,
     /// Voice and models of the first choices that name none themselves.
     pub voice_id: Option<String>,
     pub llm_model: Option<String>,
@@ -79,6 +83,7 @@ impl Default for VoiceAgentSettings {
             stt_fallback: None,
             llm_fallback: None,
             tts_fallback: None,
+            speech_to_speech: None,
             voice_id: None,
             llm_model: None,
             stt_model: None,

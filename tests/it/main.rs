@@ -14,6 +14,7 @@ mod messages;
 mod providers;
 mod recordings;
 mod resume;
+mod speech_to_speech;
 mod tidy;
 mod tools;
 mod torture;

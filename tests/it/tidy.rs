@@ -99,8 +99,11 @@ fn sql_lives_in_shared_and_that_of_the_job_tables_in_the_queue() {
 #[test]
 fn what_decides_has_no_world_in_it() {
     let mut pure = rust_files("media/src/dialogue");
+    pure.extend(rust_files("media/src/realtime/conversation"));
     pure.extend(
         [
+            "media/src/realtime/wire.rs",
+            "media/src/session/reservoir.rs",
             "shared/src/calling_window.rs",
             "shared/src/consent.rs",
             "shared/src/forecast.rs",

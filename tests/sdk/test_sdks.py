@@ -311,6 +311,138 @@ class Turns(unittest.TestCase):
         self.assertTrue(0.5 < len(audio) / 8000 < 5)
 
 
+class Realtime(unittest.TestCase):
+    SESSION = {
+        "type": "realtime",
+        "instructions": "You are Meera, an AI assistant of Lake View Homes.",
+        "output_modalities": ["audio"],
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcmu"},
+                "turn_detection": {
+                    "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500,
+                    "create_response": True, "interrupt_response": False,
+                },
+                "transcription": {"model": "gpt-transcribe", "language": "en"},
+                "noise_reduction": None,
+            },
+            "output": {"format": {"type": "audio/pcmu"}, "voice": "marin"},
+        },
+        "tools": [
+            {"type": "function", "name": name, "description": name, "parameters": {"type": "object", "properties": properties}}
+            for name, properties in {
+                "mark_do_not_call": {"note": {"type": "string"}}, "end_call": {"reason": {"type": "string"}}
+            }.items()
+        ],
+        "tool_choice": "auto",
+        "max_output_tokens": 4096,
+    }
+
+    def connect(self, key="key"):
+        return OpenAI(api_key=key, base_url=f"{HTTP}/v1", max_retries=0).realtime.connect(model="gpt-realtime-2.1")
+
+    def until(self, socket, kind, seen=None):
+        """Reads until an event of this kind, and gives it; all on the way go into `seen`."""
+        while True:
+            event = socket.recv()
+            if seen is not None:
+                seen.append(event)
+            if event.type == "error":
+                self.fail(event.error.message)
+            if event.type == kind:
+                return event
+
+    def say(self, socket, line):
+        audio = b"\xff" * 2400 + speech(line, "ulaw_8000") + b"\xff" * 6400
+        for at in range(0, len(audio), 800):
+            socket.input_audio_buffer.append(audio=base64.b64encode(audio[at : at + 800]).decode())
+
+    def test_a_turn_is_heard_written_down_and_answered_in_sound(self):
+        with self.connect() as socket:
+            self.assertEqual(socket.recv().type, "session.created")
+            socket.session.update(session=self.SESSION)
+            self.until(socket, "session.updated")
+            self.say(socket, "Who is this?")
+            seen = []
+            done = self.until(socket, "response.done", seen)
+            kinds = [event.type for event in seen]
+            for kind in ["speech_started", "speech_stopped", "committed"]:
+                self.assertIn(f"input_audio_buffer.{kind}", kinds)
+            audio = b"".join(base64.b64decode(e.delta) for e in seen if e.type == "response.output_audio.delta")
+            said = "".join(e.delta for e in seen if e.type == "response.output_audio_transcript.delta")
+            self.assertIn("Meera", said)
+            self.assertGreater(len(audio), 8000)
+            self.assertEqual(done.response.status, "completed")
+            self.assertEqual(done.response.output[0].content[0].transcript.split(), said.split())
+            self.assertGreater(done.response.usage.output_token_details.audio_tokens, 10)
+            self.assertGreater(done.response.usage.input_token_details.audio_tokens, 0)
+            kind = "conversation.item.input_audio_transcription.completed"
+            heard = [event for event in seen if event.type == kind] or [self.until(socket, kind)]
+            self.assertEqual(plain(heard[0].transcript), plain("Who is this?"))
+
+            # Only half of it was heard.
+            item = done.response.output[0].id
+            socket.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=500)
+            self.assertEqual(self.until(socket, "conversation.item.truncated").audio_end_ms, 500)
+            socket.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=600_000)
+            while (refused := socket.recv()).type != "error":
+                pass
+            self.assertIn("already shorter", refused.error.message)
+
+    def test_history_exact_words_and_cancelling(self):
+        with self.connect() as socket:
+            socket.session.update(session=self.SESSION)
+            for role, kind in [("user", "input_text"), ("assistant", "output_text"), ("system", "input_text")]:
+                item = {"type": "message", "role": role, "content": [{"type": kind, "text": "Hello."}]}
+                socket.conversation.item.create(item=item)
+                self.assertEqual(self.until(socket, "conversation.item.done").item.role, role)
+            words = "Hello, I am Meera, an AI assistant."
+            socket.response.create(
+                response={
+                    "instructions": f"Say exactly the following words and nothing else:\n{words}",
+                    "tool_choice": "none",
+                    "metadata": {"epoch": "7"},
+                }
+            )
+            self.assertEqual(self.until(socket, "response.created").response.metadata, {"epoch": "7"})
+            self.assertEqual(self.until(socket, "response.output_audio_transcript.done").transcript, words)
+            self.until(socket, "response.done")
+            socket.response.create()
+            created = self.until(socket, "response.created")
+            socket.response.cancel(response_id=created.response.id)
+            done = self.until(socket, "response.done").response
+            self.assertEqual((done.status, done.status_details.reason), ("cancelled", "client_cancelled"))
+
+    def test_functions_are_called_and_answered(self):
+        with self.connect() as socket:
+            socket.session.update(session=self.SESSION)
+            self.say(socket, "Do not call me again.")
+            called = []
+            for _ in range(4):
+                seen = []
+                self.until(socket, "response.done", seen)
+                calls = [e for e in seen if e.type == "response.function_call_arguments.done"]
+                if not calls:
+                    break
+                for call in calls:
+                    called.append(call.name)
+                    json.loads(call.arguments)
+                    output = {"type": "function_call_output", "call_id": call.call_id, "output": "noted"}
+                    socket.conversation.item.create(item=output)
+                socket.response.create()
+            self.assertEqual(called[0], "mark_do_not_call")
+
+    def test_errors_are_the_ones_the_sdk_knows(self):
+        with self.assertRaises(InvalidStatus) as refused:
+            self.connect("bad-key").enter()
+        self.assertEqual(refused.exception.response.status_code, 401)
+        with self.connect() as socket:
+            socket.recv()
+            socket.session.update(session={"type": "realtime", "audio": {"output": {"voice": "nobody"}}})
+            error = socket.recv()
+            self.assertEqual((error.type, error.error.code, error.error.param), ("error", "invalid_value", "session.audio.output.voice"))
+
+
 class Messages(unittest.TestCase):
     ASK = {"model": "claude-haiku-5-5", "max_tokens": 300}
 

@@ -137,3 +137,34 @@ async fn a_voice_agent_names_only_providers_that_the_installation_has_keys_for()
     assert_eq!(refused["errors"][0]["pointer"], "/settings/llm/provider", "{refused}");
     api.finish().await;
 }
+
+#[tokio::test]
+async fn one_model_that_hears_and_speaks_takes_the_place_of_the_others() {
+    let api = TestApi::start().await;
+    let chosen = json!({"provider": "openai", "model": "gpt-realtime-2.1", "voice": "marin"});
+    let settings = json!({"speech_to_speech": chosen, "tts": {"provider": "elevenlabs"}});
+    let made = api.post("/voice-agents", json!({"name": "One model", "settings": settings})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(made.json()["settings"]["speech_to_speech"], chosen);
+
+    let wrong = json!({"speech_to_speech": {"provider": "openai", "voice": "../x"}, "stt": {"provider": "deepgram"},
+        "llm": {"provider": "openai"}, "gathered_speech": true});
+    let problem = api.post("/voice-agents", json!({"name": "One model", "settings": wrong})).await.json();
+    let errors: Vec<(&str, &str)> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("/settings/speech_to_speech", "invalid_value"),
+        ("/settings/stt", "not_applicable"),
+        ("/settings/llm", "not_applicable"),
+        ("/settings/gathered_speech", "not_applicable"),
+    ];
+    assert_eq!(errors, expected, "{problem}");
+    let unknown = json!({"speech_to_speech": {"provider": "eliza"}});
+    let refused = api.post("/voice-agents", json!({"name": "One model", "settings": unknown})).await.json();
+    assert_eq!(refused["errors"][0]["pointer"], "/settings/speech_to_speech/provider", "{refused}");
+    api.finish().await;
+}

@@ -23,7 +23,7 @@ mod languages;
 mod listening;
 mod machine;
 pub mod output;
-mod phrases;
+pub(crate) mod phrases;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -36,8 +36,8 @@ mod speech;
 #[cfg(test)]
 mod stories;
 mod timers;
-mod tools;
-mod utterance;
+pub(crate) mod tools;
+pub(crate) mod utterance;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -216,6 +216,13 @@ pub enum CallEvent {
         language: String,
     },
     Resumed,
+    /// The connection to a speech-to-speech model is gone. `cause` is the provider's word for it, `again`: another one is opened.
+    SpeechToSpeechLost {
+        cause: String,
+        again: bool,
+    },
+    /// A speech-to-speech model was to say the greeting word for word, and its own transcript differs.
+    GreetingChanged,
 }
 
 /// Why the call ended, as the dialogue saw it.

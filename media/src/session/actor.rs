@@ -17,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     briefing,
+    engine::Engine,
+    mouth::Mouth,
+    parts::{Inbox, Parts},
     reply_clock::ReplyClock,
+    reservoir::Reservoir,
     thinking::Thinker,
     words::{phase_name, reason_name},
 };
@@ -25,16 +29,16 @@ use crate::{
     app::{Admission, App},
     audio::vad::{Vad, VadEvent},
     carrier::{Carrier, CarrierEvent, FrameError, Reader, StreamStart, Writer},
-    dialogue::{AskId, CallTime, Dialogue, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
-    latency::Trick,
+    dialogue::{AskId, CallTime, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     provider::{FailOver, ProviderError},
+    realtime::Link,
     recorder::{Entry, Recorder},
     store::Held,
-    stt::{SttControl, SttEvent, SttHandle},
+    stt::{AudioSink, SttControl, SttEvent},
     tape::{Piece, Tape},
-    tts::{self, TtsEvent, TtsHandle},
+    tts::TtsEvent,
     usage::Meter,
 };
 
@@ -67,14 +71,19 @@ pub(super) struct Actor {
     pub(super) began: Instant,
     /// How old the conversation was then.
     elapsed: Duration,
-    pub(super) dialogue: Dialogue,
+    pub(super) dialogue: Engine,
     /// Inputs that came up while outputs were being performed.
     pub(super) inputs: VecDeque<Input>,
     pub(super) clock: ReplyClock,
-    pub(super) stt: SttHandle,
-    pub(super) tts: TtsHandle,
-    /// Whoever speaks tells it here.
-    pub(super) tts_events: mpsc::Sender<TtsEvent>,
+    /// Where the human's sound goes.
+    hearing: AudioSink,
+    stt: Option<mpsc::Sender<SttControl>>,
+    pub(super) mouth: Mouth,
+    /// Of a model that hears and speaks.
+    pub(super) model: Option<mpsc::Sender<Link>>,
+    pub(super) reservoir: Reservoir,
+    /// When the human's last turn went to it.
+    pub(super) asked_model_at: Option<CallTime>,
     pub(super) agent: VoiceAgentSettings,
     /// What the account's own tools are told of the call.
     pub(super) about: serde_json::Value,
@@ -84,7 +93,7 @@ pub(super) struct Actor {
     /// The call's own recording, where its campaign wants one.
     tape: Option<Tape>,
     pub(super) asking: Option<(AskId, AbortHandle)>,
-    pub(super) thinker: Thinker,
+    pub(super) thinker: Option<Thinker>,
     pub(super) meter: Meter,
     pub(super) cache_key: String,
     pub(super) first_epoch: Option<Epoch>,
@@ -108,19 +117,10 @@ pub(super) struct Actor {
     /// The goodbye has begun: whoever takes the call up must know.
     closing: bool,
     inbox: Inbox,
-}
-
-/// The receiving ends of everything but the carrier.
-struct Inbox {
-    stt: mpsc::Receiver<SttEvent>,
-    tts: mpsc::Receiver<TtsEvent>,
-    llm: mpsc::Receiver<LlmEvent>,
-    /// The language model goes over in a task of its own.
-    overs: mpsc::Receiver<FailOver>,
     tools: mpsc::Receiver<(String, ToolOutcome)>,
     reports: mpsc::Receiver<Report>,
     pacer_end: mpsc::Receiver<PacerEnd>,
-    fetched: mpsc::Receiver<Arc<[i16]>>,
+    recording: mpsc::Receiver<Arc<[i16]>>,
 }
 
 impl Actor {
@@ -142,26 +142,7 @@ impl Actor {
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
         let mut tasks = JoinSet::new();
 
-        let meter = Meter::default();
-        let (stt_events, stt_inbox) = mpsc::channel(64);
-        let options = briefing::transcriber(&briefing, &settings);
-        let (first, second) = app.providers.ears(&briefing.settings, &options)?;
-        let (stt, transcribing) = app.providers.transcriber.transcribe(first, second, meter.clone(), stt_events);
-        tasks.spawn(transcribing);
-
-        let (tts_events, tts_inbox) = mpsc::channel(64);
-        let (first, second) = app.providers.voices(&briefing.settings, &settings.language)?;
-        let (tts, speaking) = tts::fail_over::speak(first, second, meter.clone(), tts_events.clone());
-        tasks.spawn(speaking);
-
-        let (llm_events, llm_inbox) = mpsc::channel(256);
-        let (overs, overs_inbox) = mpsc::channel(4);
-        let (first, second) = app.providers.minds(&briefing.settings)?;
-        let thinker = Thinker::new(first, second, meter.clone(), llm_events, overs);
-        if app.config.uses(Trick::WarmUp) {
-            let warming = thinker.clone();
-            tasks.spawn(async move { warming.warm_up().await });
-        }
+        let parts = Parts::start(&app, &briefing, settings, &mut tasks)?;
 
         let (tool_results, tools_inbox) = mpsc::channel(16);
         let elapsed = briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed);
@@ -192,7 +173,7 @@ impl Actor {
         }
         tracing::info!(call_id = %held.call_id, resumed = briefing.comeback.is_some(), "stream began");
         Ok(Self {
-            dialogue: Dialogue::new(settings, briefing::history(&briefing)),
+            dialogue: parts.engine,
             cache_key: briefing
                 .campaign_id
                 .map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
@@ -202,9 +183,13 @@ impl Actor {
             elapsed,
             inputs: VecDeque::new(),
             clock: ReplyClock::default(),
-            stt,
-            tts,
-            tts_events,
+            hearing: parts.hearing,
+            stt: parts.stt,
+            mouth: parts.mouth,
+            thinker: parts.thinker,
+            model: parts.model,
+            reservoir: Reservoir::default(),
+            asked_model_at: None,
             about: briefing::about(&briefing),
             agent: briefing.settings,
             tool_results,
@@ -212,8 +197,7 @@ impl Actor {
             recorder,
             tape,
             asking: None,
-            thinker,
-            meter,
+            meter: parts.meter,
             first_epoch: None,
             tasks,
             ended: None,
@@ -231,16 +215,11 @@ impl Actor {
             voicemail: None,
             fetched,
             closing: false,
-            inbox: Inbox {
-                stt: stt_inbox,
-                tts: tts_inbox,
-                llm: llm_inbox,
-                overs: overs_inbox,
-                tools: tools_inbox,
-                reports: report_inbox,
-                pacer_end,
-                fetched: fetched_inbox,
-            },
+            inbox: parts.inbox,
+            tools: tools_inbox,
+            reports: report_inbox,
+            pacer_end,
+            recording: fetched_inbox,
         })
     }
 
@@ -257,25 +236,26 @@ impl Actor {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told_to_leave = false;
         while self.ended.is_none() {
-            let deadline = self.dialogue.deadline().map(|(at, _)| self.instant(at));
+            let deadline = self.dialogue.deadline().map(|at| self.instant(at));
             let media_gone_at = self.last_media_at + MEDIA_GONE_AFTER;
             tokio::select! {
                 // Playout positions first: a barge-in cuts at the last one the dialogue knows.
                 biased;
-                Some(report) = self.inbox.reports.recv() => self.reported(report),
+                Some(report) = self.reports.recv() => self.reported(report),
                 frame = carrier.next() => self.heard(frame),
                 Some(event) = self.inbox.tts.recv() => self.voiced(event),
                 Some(event) = self.inbox.llm.recv() => self.thought(event),
                 Some(over) = self.inbox.overs.recv() => self.went_over(&over),
-                Some((call_id, outcome)) = self.inbox.tools.recv() => self.give(Input::ToolResult { call_id, outcome }),
+                Some((call_id, outcome)) = self.tools.recv() => self.give(Input::ToolResult { call_id, outcome }),
                 Some(event) = self.inbox.stt.recv() => self.transcribed(event),
+                Some(event) = self.inbox.model.recv() => self.model_said(event),
                 () = sleep_until(deadline.unwrap_or(hard_end)), if deadline.is_some() => self.give(Input::Deadline),
-                Some(end) = self.inbox.pacer_end.recv() => {
+                Some(end) = self.pacer_end.recv() => {
                     if end == PacerEnd::Broken {
                         self.give(Input::StreamStopped { reason: StreamEnd::Lost });
                     }
                 }
-                Some(samples) = self.inbox.fetched.recv() => self.recording_fetched(samples),
+                Some(samples) = self.recording.recv() => self.recording_fetched(samples),
                 _ = heartbeat.tick() => self.heartbeat(),
                 () = sleep_until(media_gone_at) => {
                     metrics::counter!("streams_cut_total", "cause" => "no_media").increment(1);
@@ -333,8 +313,8 @@ impl Actor {
         let breaks = goes_on(reason) && !is_stored;
         // Full: then it is closed by the drop of its queue below.
         let _ = self.pacer.try_send(if breaks { PacerCommand::Break } else { PacerCommand::Close });
-        let Self { mut tasks, stt, tts, pacer, inbox, thinker, .. } = self;
-        drop((stt, tts, pacer, inbox, thinker));
+        let Self { mut tasks, hearing, stt, mouth, thinker, model, pacer, inbox, reports, .. } = self;
+        drop((hearing, stt, mouth, thinker, model, pacer, inbox, reports));
         if breaks {
             return tasks.shutdown().await;
         }
@@ -366,13 +346,20 @@ impl Actor {
     /// Gives one input and performs all that comes of it.
     pub(super) fn give(&mut self, input: Input) {
         self.inputs.push_back(input);
-        while let Some(input) = self.inputs.pop_front() {
+        self.carry_out();
+    }
+
+    /// Gives the inputs that wait, and performs all that comes of everything given so far.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            while let Some(order) = self.dialogue.poll() {
+                self.perform_order(order);
+            }
+            let Some(input) = self.inputs.pop_front() else { break };
             let now = self.now();
             self.dialogue.handle(now, input);
-            while let Some(output) = self.dialogue.poll_output() {
-                self.perform(now, output);
-            }
         }
+        self.feed();
         if !self.closing && self.dialogue.phase() == Phase::Closing {
             self.closing = true;
             self.heartbeat();
@@ -447,7 +434,7 @@ impl Actor {
         if let Some(tape) = &self.tape {
             tape.human(self.last_media_at, timestamp_ms, samples);
         }
-        let dropped = self.stt.audio.push(samples);
+        let dropped = self.hearing.push(samples);
         if dropped > 0 {
             metrics::counter!("dropped_audio_samples_total", "to" => "stt").increment(dropped as u64);
         }
@@ -574,7 +561,10 @@ impl Actor {
                 self.clock.started(epoch, self.now());
                 self.give(Input::PlayoutStarted { epoch });
             }
-            Report::Played { epoch, samples } => self.give(Input::Played { epoch, samples }),
+            Report::Played { epoch, samples } => {
+                self.reservoir.played(epoch, samples);
+                self.give(Input::Played { epoch, samples });
+            }
             Report::Drained { epoch } => self.give(Input::PlayoutDrained { epoch }),
             Report::Cleared => {
                 if let Some(began) = self.voice_began {
@@ -597,8 +587,10 @@ impl Actor {
     }
 
     pub(super) fn finalize(&self) {
-        // Full: one is on its way already.
-        let _ = self.stt.control.try_send(SttControl::Finalize);
+        if let Some(stt) = &self.stt {
+            // Full: one is on its way already.
+            let _ = stt.try_send(SttControl::Finalize);
+        }
     }
 }
 

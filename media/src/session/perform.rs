@@ -9,7 +9,7 @@ use crate::{
     provider::ProviderError,
     recorder::Entry,
     store,
-    tts::{self, TtsCommand},
+    tts::TtsCommand,
 };
 
 impl Actor {
@@ -35,7 +35,10 @@ impl Actor {
             Output::ResumePlayout { epoch, from_samples } => {
                 self.order(PacerCommand::Resume { epoch, from: from_samples });
             }
-            Output::ClearPlayout { epoch } => self.order(PacerCommand::Clear { epoch }),
+            Output::ClearPlayout { epoch } => {
+                self.reservoir.clear(epoch);
+                self.order(PacerCommand::Clear { epoch });
+            }
             Output::FinalizeStt => self.finalize(),
             Output::ListenForBeep => self.listen_for_beep(),
             Output::PrepareRecording => self.prepare_recording(),
@@ -62,7 +65,8 @@ impl Actor {
     }
 
     fn ask(&mut self, ask: AskId, request: LlmRequest) {
-        let asking = self.tasks.spawn(self.thinker.clone().answer(ask, request));
+        let Some(thinker) = self.thinker.clone() else { return };
+        let asking = self.tasks.spawn(thinker.answer(ask, request));
         if let Some((_, superseded)) = self.asking.replace((ask, asking)) {
             superseded.abort();
         }
@@ -95,7 +99,7 @@ impl Actor {
         self.clock.spoke(epoch);
         let repeats = *self.first_epoch.get_or_insert(epoch) == epoch;
         let command = TtsCommand::Speak { epoch, clause, text, repeats };
-        if self.tts.commands.try_send(command).is_err() {
+        if !self.mouth.order(&mut self.tasks, command) {
             let error = ProviderError::Unavailable { cause: "queue".into() };
             tracing::error!(call_id = %self.held.call_id, kind = error.kind(), "the voice takes no more clauses");
             self.inputs.push_back(Input::TtsFailed { epoch, clause });
@@ -105,19 +109,14 @@ impl Actor {
     /// Another voice from here on. Whoever transcribes was told before of every language that may come.
     fn speak_in(&mut self, language: &str) {
         match self.app.providers.voices(&self.agent, language) {
-            Ok((first, second)) => {
-                let (tts, speaking) = tts::fail_over::speak(first, second, self.meter.clone(), self.tts_events.clone());
-                // The old one ends with its handle.
-                self.tts = tts;
-                self.tasks.spawn(speaking);
-            }
+            Ok(voices) => self.mouth.change(&mut self.tasks, voices),
             // It worked for the language before: a key cannot be missing.
             Err(error) => tracing::error!(call_id = %self.held.call_id, %error, language, "no voice for this language"),
         }
     }
 
     fn tell_voice(&mut self, epoch: Epoch, command: TtsCommand) {
-        if self.tts.commands.try_send(command).is_err() {
+        if !self.mouth.order(&mut self.tasks, command) {
             metrics::counter!("orders_lost_total", "to" => "tts").increment(1);
             // Its end will not come: the reply is as complete as it will ever be.
             self.inputs.push_back(Input::TtsDone { epoch });

@@ -112,7 +112,7 @@ pub(crate) fn socket_url(base: &Url, path: &str) -> Url {
 }
 
 /// The base of a language tag, in lower case, and what follows it.
-pub(super) fn language_parts(tag: &str) -> (String, &str) {
+pub(crate) fn language_parts(tag: &str) -> (String, &str) {
     let (base, rest) = tag.split_once(['-', '_']).unwrap_or((tag, ""));
     (base.to_ascii_lowercase(), rest)
 }

@@ -18,6 +18,7 @@
 
 pub(crate) mod answer;
 mod completions;
+mod converse;
 mod error;
 mod models;
 mod realtime;

@@ -1,4 +1,5 @@
-//! `GET /v1/realtime?intent=transcription`: live transcription. Faults are those of [`crate::listening`] under `openai_live`.
+//! `GET /v1/realtime?intent=transcription`: live transcription. With a model in place of the intent:
+//! [`super::converse`]. Faults are those of [`crate::listening`] under `openai_live`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{authorize, error::Error};
+use super::{authorize, converse, error::Error};
 use crate::{
     listening::{Asked, Dialect, Listening, text},
     speech::{
@@ -35,11 +36,14 @@ pub(super) async fn connect(
     if let Err(error) = authorize(&headers) {
         return error.into_response();
     }
+    if raw.starts_with("model=") {
+        return converse::connect(world, raw, upgrade);
+    }
     if let Some(value) = world.faults.take("openai_live.refuse", &raw) {
         return Error::from_fault(&if value.is_null() { json!(503) } else { value }).into_response();
     }
     if raw != "intent=transcription" {
-        return Error::invalid("intent", "the simulator transcribes: ask for intent=transcription").into_response();
+        return Error::invalid("intent", "ask for a model, or for intent=transcription").into_response();
     }
     match upgrade {
         Err(rejection) => rejection.into_response(),

@@ -1,0 +1,180 @@
+//! What the model may do beside talking. Every call it makes has one answer in the ledger, and the server is told it once.
+
+use super::reply::{Called, Reply};
+use super::{Conversation, tools};
+use crate::dialogue::{CallEvent, EndReason, Epoch, Evidence, Output, ToolOutcome, tools::BuiltIn};
+use crate::realtime::wire::{ClientEvent, Item};
+
+/// Calls that one reply may make.
+const MOST_CALLS: usize = 16;
+
+impl Conversation {
+    pub(super) fn on_call(&mut self, response_id: &str, call_id: String, name: String, arguments: String) {
+        let Some(epoch) = self.replies.iter().find(|r| r.response.as_deref() == Some(response_id)).map(|r| r.epoch)
+        else {
+            return;
+        };
+        let ledger_id = self.ledger.open(&call_id, &name, self.now);
+        let built_in = tools::is_built_in(&name);
+        let Some(reply) = self.reply(epoch) else { return };
+        reply.calls.push(Called { call_id, ledger_id: ledger_id.clone(), built_in });
+        reply.called += 1;
+        if reply.called > MOST_CALLS {
+            return self.refuse_call(&ledger_id, name, "too many calls");
+        }
+        if !built_in {
+            if self.settings.tools.iter().any(|tool| tool.name == name) {
+                return self.emit(Output::RunTool { call_id: ledger_id, name, arguments });
+            }
+            return self.refuse_call(&ledger_id, name, "there is no such tool");
+        }
+        match tools::parse(&name, &arguments) {
+            Ok(call) => self.run_built_in(epoch, &ledger_id, call),
+            Err(problem) => self.refuse_call(&ledger_id, name, problem),
+        }
+    }
+
+    fn refuse_call(&mut self, id: &str, name: String, problem: &'static str) {
+        self.ledger.answer(id, ToolOutcome::Failed(problem.to_owned()));
+        self.event(CallEvent::ToolFailed { name, problem });
+    }
+
+    fn run_built_in(&mut self, epoch: Epoch, id: &str, call: BuiltIn) {
+        let mut done = "noted";
+        match call {
+            BuiltIn::EndCall { disposition } => {
+                self.event(CallEvent::EndRequested { disposition });
+                return self.want_end(epoch, EndReason::AgentFinished);
+            }
+            BuiltIn::TransferToHuman { note } => {
+                if !self.settings.can_transfer {
+                    return self.refuse_call(id, "transfer_to_human".to_owned(), "nobody is there to transfer to");
+                }
+                self.event(CallEvent::TransferRequested { note });
+                return self.want_end(epoch, EndReason::TransferToHuman);
+            }
+            BuiltIn::RecordAnswer { field, value } => {
+                if !self.settings.playbook.knows_field(&field) {
+                    return self.refuse_call(id, "record_answer".to_owned(), "there is no such field");
+                }
+                self.history.collected.insert(field.clone(), value.clone());
+                self.emit(Output::RecordAnswer { field, value, at: self.now });
+            }
+            BuiltIn::ScheduleCallback { when, note } => self.event(CallEvent::CallbackRequested { when, note }),
+            BuiltIn::MarkDoNotCall { note } => {
+                self.forbid_calls(Evidence::Tool, note);
+                done = "noted; apologise briefly, say goodbye and end the call";
+            }
+        }
+        self.ledger.answer(id, ToolOutcome::Ok(done.to_owned()));
+    }
+
+    /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.
+    fn want_end(&mut self, epoch: Epoch, reason: EndReason) {
+        if let Some(reply) = self.reply(epoch) {
+            reply.wants_end = Some(reason);
+        }
+    }
+
+    /// The answer with its calls is complete: end, wait for results, ask for more, or leave it at that.
+    pub(super) fn after_calls(&mut self, epoch: Epoch) {
+        let Some(reply) = self.reply(epoch) else { return };
+        if let Some(reason) = reply.wants_end.take() {
+            return self.end_as_wanted(epoch, reason);
+        }
+        let ids: Vec<String> = reply.calls.iter().map(|call| call.ledger_id.clone()).collect();
+        let waits = ids.iter().any(|id| self.ledger.is_running(id));
+        let rounds = self.settings.limits.tool_rounds;
+        let Some(reply) = self.reply(epoch) else { return };
+        reply.awaits_tools = waits;
+        if waits {
+            return;
+        }
+        let only_notes = reply.calls.iter().all(|call| call.built_in);
+        let out_of_rounds = reply.rounds > rounds;
+        // With a question asked and only notes taken, another answer would only repeat it.
+        let leaves_it = only_notes && reply.text().ends_with('?') || out_of_rounds && reply.samples() > 0;
+        let calls = std::mem::take(&mut reply.calls);
+        self.tell_outcomes(&calls);
+        if leaves_it {
+            return self.complete(epoch);
+        }
+        if out_of_rounds {
+            return self.reply_failed(epoch, crate::dialogue::LlmFailure::Empty);
+        }
+        let now = self.now;
+        if let Some(reply) = self.reply(epoch) {
+            reply.rounds += 1;
+            reply.awaits_response = true;
+            (reply.asked, reply.moved) = (now, now);
+        }
+        self.tell(ClientEvent::Ask { epoch, exactly: None });
+    }
+
+    fn tell_outcomes(&mut self, calls: &[Called]) {
+        for call in calls {
+            let output =
+                self.ledger.answer_of(&call.ledger_id).unwrap_or_else(|| r#"{"status":"not done"}"#.to_owned());
+            self.tell(ClientEvent::Create(Item::Output { call_id: call.call_id.clone(), output }));
+        }
+    }
+
+    /// `end_call` or `transfer_to_human` was called, and the answer is complete: it is the goodbye.
+    fn end_as_wanted(&mut self, epoch: Epoch, reason: EndReason) {
+        let Some(reply) = self.reply(epoch) else { return };
+        let nothing_said = reply.samples() == 0;
+        let calls = std::mem::take(&mut reply.calls);
+        for call in &calls {
+            self.ledger.answer(&call.ledger_id, ToolOutcome::Ok("the call ends after your words".to_owned()));
+        }
+        self.tell_outcomes(&calls);
+        if nothing_said {
+            let line = if reason == EndReason::TransferToHuman { &self.lines.transfer } else { &self.lines.goodbye };
+            let line = line.clone();
+            return self.close(&line, reason);
+        }
+        if let Some(reply) = self.reply(epoch) {
+            reply.then_end = Some(reason);
+            reply.protected = true;
+        }
+        // A pause that is still undecided ends here.
+        self.resume();
+        self.complete(epoch);
+    }
+
+    pub(super) fn on_tool_result(&mut self, call_id: &str, outcome: ToolOutcome) {
+        if let ToolOutcome::Failed(_) = &outcome {
+            self.metric("tool_failed");
+        }
+        self.ledger.answer(call_id, outcome);
+        self.tools_moved();
+    }
+
+    pub(super) fn tool_late(&mut self) {
+        let Some((_, id, name)) = self.ledger.oldest_running() else { return };
+        self.refuse_call(&id, name, "no result in time");
+        self.tools_moved();
+    }
+
+    fn tools_moved(&mut self) {
+        let waiting = self.replies.iter().find(|reply| reply.awaits_tools).map(|reply| reply.epoch);
+        if let Some(epoch) = waiting {
+            self.after_calls(epoch);
+        }
+    }
+
+    /// A reply is given up. What its calls have done stays done, but the call does not end with it.
+    pub(super) fn withdraw_calls(&mut self, reply: &Reply) {
+        let ends = reply.wants_end.is_some();
+        for call in &reply.calls {
+            // Whatever runs on is answered when it is done; the model must not wait for it.
+            let problem = if ends {
+                "not done: the person went on talking"
+            } else {
+                "not waited for: the person went on talking"
+            };
+            self.ledger.answer(&call.ledger_id, ToolOutcome::Failed(problem.to_owned()));
+        }
+        self.tell_outcomes(&reply.calls);
+    }
+}

@@ -1,0 +1,252 @@
+//! The human: their voice over the agent's, their words as far as something follows from them here, and the keys they press. Also the
+//! machine that may be in their place.
+
+use super::{Asked, Conversation, ms, phrases, prompt, turns::Settled};
+use crate::dialogue::{
+    CallEvent, CallTime, EndReason, Evidence, Latency, OnMachine, Output, Speaker,
+    utterance::{push_words, with_keys},
+};
+use crate::realtime::wire::{ClientEvent, Item};
+
+/// So often may our own ear pause the agent for nothing: then only the server's word counts, until it says that somebody spoke.
+const MOST_FALSE_ALARMS: u32 = 2;
+/// A short word may be over before the server says that it has begun.
+const SAME_SPEECH_MS: u64 = 1_000;
+/// A machine speaks first. Later on, such words are a person's, about machines.
+const LISTEN_FOR_MS: u64 = 25_000;
+/// Turns in which it may have said it.
+const MOST_TURNS: u32 = 2;
+/// Without a beep the message follows this much silence.
+const SILENCE_MS: u64 = 2_500;
+/// A machine's greeting that goes on for longer is not waited for.
+const LONGEST_GREETING_MS: u64 = 30_000;
+
+/// A machine has answered.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    since: CallTime,
+    /// To be left behind its beep.
+    message: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.message.is_some()
+    }
+}
+
+impl Conversation {
+    // ---- voice ------------------------------------------------------------------------------------------------------
+
+    /// Our own ear is quicker than the server's: the agent is silent at once, and nothing is lost yet.
+    pub(super) fn on_voice_started(&mut self, began: CallTime) {
+        self.last_interaction = self.now;
+        self.voice.since = Some(began);
+        self.voice.ended = None;
+        let (now, believed) = (self.now, self.voice.false_alarms < MOST_FALSE_ALARMS);
+        let Some(reply) = self.replies.front_mut().filter(|reply| !reply.protected && reply.started.is_some()) else {
+            return;
+        };
+        if !believed || self.voice.duck.is_some() {
+            return;
+        }
+        reply.pause(now);
+        reply.latency.barge_in_voice = Some(began);
+        reply.latency.barge_in_paused = Some(now);
+        let epoch = reply.epoch;
+        self.voice.duck = Some(now);
+        self.emit(Output::PausePlayout { epoch });
+    }
+
+    pub(super) fn on_voice_goes_on(&mut self, until: CallTime) {
+        let enough = ms(self.settings.barge_in.interrupt_ms);
+        let confirmed = self.voice.since.is_some_and(|since| until.since(since) >= enough);
+        if self.voice.duck.is_some() && confirmed {
+            self.interrupt();
+        }
+    }
+
+    pub(super) fn on_voice_stopped(&mut self, ended: CallTime) {
+        self.last_interaction = self.now;
+        self.voice.since = None;
+        self.voice.ended = Some(ended);
+    }
+
+    /// When a pause that came to nothing ends.
+    pub(super) fn duck_ends(&self) -> Option<CallTime> {
+        let since = self.voice.duck?;
+        let silent_since = match (self.voice.since, self.voice.ended) {
+            // An ear without news is sure of an end by then.
+            (Some(voice), _) => voice + ms(self.settings.barge_in.interrupt_ms) + ms(300),
+            (None, ended) => ended.unwrap_or(since).max(since),
+        };
+        Some(silent_since + ms(self.settings.barge_in.resume_ms))
+    }
+
+    pub(super) fn resume(&mut self) {
+        let now = self.now;
+        if self.voice.duck.take().is_none() {
+            return;
+        }
+        self.voice.false_alarms += 1;
+        let Some(reply) = self.replies.front_mut().filter(|reply| reply.paused) else { return };
+        let (epoch, from_samples) = (reply.epoch, reply.resume(now));
+        reply.latency.barge_in_voice = None;
+        reply.latency.barge_in_paused = None;
+        self.emit(Output::ResumePlayout { epoch, from_samples });
+        self.metric("barge_in_forgotten");
+    }
+
+    /// The human has the turn: the agent's words end with the last one heard.
+    pub(super) fn interrupt(&mut self) {
+        if let Some((heard_ms, of_ms)) = self.take_back(false) {
+            self.barge_ins += 1;
+            self.event(CallEvent::BargeIn { heard_ms, of_ms });
+        }
+        if self.replies.is_empty() {
+            self.quiet_since = self.now;
+        }
+    }
+
+    // ---- what the server hears --------------------------------------------------------------------------------------
+
+    pub(super) fn on_speech_started(&mut self, item_id: &str) {
+        let began = self.voice.since.unwrap_or(self.now);
+        self.last_interaction = self.now;
+        self.voice.speaking = Some(began);
+        let now = self.now;
+        self.voice.ended = self.voice.ended.filter(|ended| now.since(*ended) < ms(SAME_SPEECH_MS));
+        self.voice.false_alarms = 0;
+        // The turn goes on: what would have answered it is out of date.
+        self.awaited = None;
+        self.turns.human(item_id, began);
+        self.interrupt();
+    }
+
+    pub(super) fn on_speech_stopped(&mut self) {
+        self.voice.speaking = None;
+        self.last_interaction = self.now;
+        self.quiet_since = self.now;
+    }
+
+    /// The human's turn is over, and the server begins to answer it.
+    pub(super) fn on_committed(&mut self, item_id: &str) {
+        let now = self.now;
+        let speech_end = self.voice.ended.unwrap_or(now);
+        self.voice.speaking = None;
+        self.quiet_since = now;
+        self.reprompts = 0;
+        self.turns.committed(item_id, now, speech_end);
+        self.asked = Some(Asked { speech_end, decided: now });
+        if self.opening.is_some() {
+            self.greet("");
+        } else if self.may_answer() {
+            self.awaited = Some(now);
+        } else if self.greeted && self.is_wrapping_up() && !self.is_closing() && self.machine.is_none() {
+            self.say_time_is_up();
+        }
+    }
+
+    pub(super) fn on_words(&mut self, item_id: &str, words: &str, all: bool) {
+        self.last_interaction = self.now;
+        if !self.turns.words(item_id, words, all) {
+            return;
+        }
+        if all && phrases::forbids_calls(&phrases::words(words)) {
+            self.forbid_calls(Evidence::Phrase, None);
+        }
+        self.look_for_machine();
+    }
+
+    pub(super) fn forbid_calls(&mut self, evidence: Evidence, note: Option<String>) {
+        if !std::mem::replace(&mut self.do_not_call, true) {
+            self.event(CallEvent::DoNotCallRequested { evidence, note });
+        }
+    }
+
+    // ---- machines ---------------------------------------------------------------------------------------------------
+
+    fn look_for_machine(&mut self) {
+        let late = self.now > CallTime::from_millis(LISTEN_FOR_MS) || self.human_turns > MOST_TURNS;
+        if late || self.machine.is_some() || self.history.gap.is_some() {
+            return;
+        }
+        let mut said = self.history.human_text();
+        push_words(&mut said, &self.turns.said());
+        let Some(machine) = phrases::machine(&phrases::words(&said)) else { return };
+        self.event(CallEvent::MachineAnswered { machine });
+        self.opening = None;
+        self.awaited = None;
+        self.take_back(true);
+        let message = match (&self.settings.on_machine, machine) {
+            (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => {
+                Some(prompt::render(message, &self.settings.facts))
+            }
+            _ => None,
+        };
+        let leaves = message.is_some();
+        self.machine = Some(Machine { since: self.now, message });
+        if leaves { self.emit(Output::ListenForBeep) } else { self.end(EndReason::MachineAnswered, true) }
+    }
+
+    /// When the message is left although no beep was heard.
+    pub(super) fn machine_waited(&self) -> Option<CallTime> {
+        let waiting = self.machine.as_ref().filter(|machine| machine.is_waited_for())?;
+        let latest = waiting.since + ms(LONGEST_GREETING_MS);
+        let silent_since = match (self.voice.since, self.voice.ended) {
+            (Some(_), _) => return Some(latest),
+            (None, ended) => ended.unwrap_or(waiting.since).max(waiting.since),
+        };
+        Some((silent_since + ms(SILENCE_MS)).min(latest))
+    }
+
+    /// The beep, or what stands for it.
+    pub(super) fn leave_message(&mut self) {
+        let Some(message) = self.machine.as_mut().and_then(|machine| machine.message.take()) else { return };
+        self.close(&message, EndReason::MachineAnswered);
+    }
+
+    // ---- keys -------------------------------------------------------------------------------------------------------
+
+    pub(super) fn on_dtmf(&mut self, digit: char) {
+        if !matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
+            return self.metric("unknown_key");
+        }
+        self.last_interaction = self.now;
+        let in_a_number = self.voice.keys.is_some() || phrases::asks_piecewise(self.history.last_agent_text());
+        if digit == '0' && self.settings.can_transfer && !in_a_number && !self.is_closing() {
+            self.event(CallEvent::TransferRequested { note: Some("pressed 0".to_owned()) });
+            self.keep_keys("0".to_owned());
+            let line = self.lines.transfer.clone();
+            return self.close(&line, EndReason::TransferToHuman);
+        }
+        let (keys, at) = self.voice.keys.get_or_insert_with(|| (String::new(), self.now));
+        *at = self.now;
+        keys.push(digit);
+        self.interrupt();
+    }
+
+    /// No further key came: the model is told of them, and answers.
+    pub(super) fn keys_pressed(&mut self) {
+        let Some((keys, _)) = self.voice.keys.take() else { return };
+        self.reprompts = 0;
+        self.keep_keys(keys.clone());
+        self.tell(ClientEvent::Create(Item::Said(Speaker::Human, with_keys("", &keys))));
+        if self.may_answer() {
+            self.ask(None);
+        }
+    }
+
+    fn keep_keys(&mut self, digits: String) {
+        self.event(CallEvent::KeyPressed { digits: digits.clone() });
+        self.settle_turns(false);
+        self.keep(Settled {
+            speaker: Speaker::Human,
+            text: with_keys("", &digits),
+            interrupted: false,
+            started: self.now,
+            ended: self.now,
+            latency: Latency::default(),
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! One model hears and speaks in place of transcriber, language model and voice, and nothing behind the call knows of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use sandbox::log::Filter;
+use tests::harness::{Lead, Setup, TestApp, eventually};
+
+const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
+const MINUTES: Duration = Duration::from_secs(150);
+const SERVICE: &str = "openai_realtime";
+
+fn plain(text: &str) -> Vec<String> {
+    let bare =
+        |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
+}
+
+fn logged(app: &TestApp, service: &str, kind: &str) -> Vec<Value> {
+    let filter = Filter { service: Some(service.into()), kind: Some(kind.into()), ..Filter::default() };
+    app.world.world.log.entries(&filter).into_iter().map(|entry| entry.data).collect()
+}
+
+/// Tells what they are asked.
+fn interested() -> Value {
+    json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
+        "purpose": "It is for my own family to live in.",
+        "budget": "Around eighty lakh.",
+        "timeline": "Within three months.",
+        "location": "Whitefield would be best.",
+        "property_type": "A two bedroom apartment.",
+        "site_visit": "Yes, Saturday works."
+    }}])
+}
+
+/// A campaign of one lead whose voice agent is one model; `agent` overrides its settings.
+async fn calling(app: &TestApp, agent: Value, attempt: Value) -> i64 {
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
+    let mut settings =
+        json!({"speech_to_speech": {"provider": "openai", "model": "gpt-realtime-2.1", "voice": "marin"}});
+    settings.as_object_mut().unwrap().extend(agent.as_object().unwrap().clone());
+    let (status, made) = app.post("/voice-agents", json!({"name": "One model", "settings": settings})).await;
+    assert!(status.is_success(), "{status} {made}");
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": made["id"]})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    campaign
+}
+
+async fn finished(app: &TestApp, campaign: i64) -> Value {
+    app.campaign_completes(campaign, MINUTES).await;
+    assert_eq!(app.carrier_calls().await.len(), 1, "the phone rang once");
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    app.get(&format!("/calls/{}", list["calls"][0]["id"])).await
+}
+
+fn lines(call: &Value, role: &str) -> Vec<String> {
+    let turns = call["transcript"].as_array().unwrap();
+    turns.iter().filter(|turn| turn["role"] == role).map(|turn| turn["text"].as_str().unwrap().to_owned()).collect()
+}
+
+fn events(call: &Value, kind: &str) -> usize {
+    call["events"].as_array().unwrap().iter().filter(|event| event["kind"] == kind).count()
+}
+
+fn used(call: &Value, unit: &str) -> (i64, Option<f64>) {
+    let lines = call["costs"]["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["unit"] == unit && line["model"] == "gpt-realtime-2.1");
+    line.map_or((0, None), |line| (line["quantity"].as_i64().unwrap(), line["cost"].as_f64()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_is_qualified_by_one_model_that_hears_and_speaks() {
+    let app = TestApp::start().await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!((&call["status"], &call["hangup_cause"]), (&json!("completed"), &json!("agent_finished")), "{call}");
+    assert_eq!(call["disposition"], "qualified", "{call}");
+    let answers = call["collected"].as_object().or(call["answers"].as_object()).cloned().unwrap_or_default();
+    assert!(answers.len() >= 4, "{call}");
+
+    // The transcript is what the other end heard, and what it said.
+    let carrier = &app.carrier_calls().await[0];
+    let heard: Vec<String> =
+        carrier["heard"].as_array().unwrap().iter().flat_map(|line| plain(line["text"].as_str().unwrap())).collect();
+    let said: Vec<String> = lines(&call, "agent").iter().flat_map(|line| plain(line)).collect();
+    assert_eq!(said, heard, "{call}");
+    assert!(lines(&call, "callee").iter().any(|line| plain(line) == plain("Around eighty lakh.")), "{call}");
+    assert_eq!(events(&call, "greeting_changed"), 0);
+    let first = &call["transcript"][0];
+    assert_eq!(first["role"], "agent", "{call}");
+
+    let (heard, cost) = used(&call, "audio_input_token");
+    assert!(heard > 50 && cost.is_some(), "{call}");
+    assert!(used(&call, "audio_output_token").0 > 100 && used(&call, "llm_cached_token").0 > 100, "{call}");
+    assert_eq!(call["costs"]["unpriced_lines"], 0, "{call}");
+    assert!(logged(&app, "deepgram", "stream.opened").is_empty(), "nobody else hears");
+    assert!(logged(&app, "elevenlabs", "socket.opened").is_empty(), "nobody else speaks");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_barge_in_leaves_only_heard_words_in_the_transcript_and_in_the_models_memory() {
+    let app = TestApp::start().await;
+    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent", "max_ms": 12_000},
+        {"do": "say", "text": "Who is this?"}, {"do": "interrupt", "after_ms": 1_500, "text": "Sorry, wait a moment please."},
+        {"do": "converse", "turns": 1}, {"do": "hang_up"}]);
+    let campaign = calling(&app, json!({}), attempt).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!(events(&call, "barge_in"), 1, "{call}");
+    let turns = call["transcript"].as_array().unwrap();
+    let cut = turns.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{call}"));
+    let cut = plain(cut["text"].as_str().unwrap());
+
+    // What the model was told is what the transcript says, and both are no more than what came out of the phone.
+    let truncated = logged(&app, SERVICE, "item.truncated");
+    assert_eq!(truncated.len(), 1, "{truncated:?}");
+    let remembered = plain(truncated[0]["text"].as_str().unwrap());
+    assert!(cut.starts_with(&remembered) || remembered.starts_with(&cut), "{remembered:?} and {cut:?}");
+    assert!(cut.len().abs_diff(remembered.len()) <= 2, "{remembered:?} and {cut:?}");
+    let carrier = &app.carrier_calls().await[0];
+    let heard: Vec<String> =
+        carrier["heard"].as_array().unwrap().iter().flat_map(|line| plain(line["text"].as_str().unwrap())).collect();
+    let begins = heard.windows(cut.len()).any(|window| window == cut);
+    assert!(begins, "{cut:?} was not heard: {heard:?}");
+    let answers = logged(&app, SERVICE, "answered");
+    let whole = answers.iter().flat_map(|answer| answer["output"].as_array().cloned().unwrap_or_default());
+    let whole: Vec<usize> = whole
+        .filter_map(|item| item["content"][0]["transcript"].as_str().map(plain))
+        .filter(|said| said.starts_with(&cut))
+        .map(|said| said.len())
+        .collect();
+    assert!(whole.iter().all(|length| *length > cut.len()), "it was cut short: {whole:?} words, {} heard", cut.len());
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_conversation_goes_on_when_the_socket_dies_in_its_middle() {
+    let app = TestApp::start().await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    eventually(MINUTES, || async {
+        let heard = logged(&app, SERVICE, "heard").len();
+        if heard >= 2 { Ok(()) } else { Err(format!("{heard} turns")) }
+    })
+    .await;
+    app.fault(json!({"name": "openai_realtime.cut_answer", "value": 600})).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!(call["hangup_cause"], "agent_finished", "{call}");
+    assert_eq!(call["disposition"], "qualified", "{call}");
+    assert_eq!(logged(&app, SERVICE, "socket.opened").len(), 2);
+    assert_eq!(events(&call, "speech_to_speech_lost"), 1, "{call}");
+    let greetings = lines(&call, "agent").iter().filter(|line| line.contains("AI assistant")).count();
+    assert_eq!(greetings, 1, "nobody greets twice: {call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_ends_the_call_with_an_apology_and_a_reason_that_an_operator_understands() {
+    let app = TestApp::start().await;
+    app.fault(json!({"name": "openai_realtime.refuse", "count": 100, "value": 401})).await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!(call["hangup_cause"], "llm_unavailable", "{call}");
+    let told: Vec<&Value> =
+        call["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "speech_to_speech_lost").collect();
+    assert_eq!(told.len(), 1, "a refused key is not tried again: {call}");
+    let cause = told[0]["data"]["cause"].as_str().unwrap();
+    assert!(cause.contains("rejected") && cause.contains("invalid_api_key"), "{cause}");
+    assert!(lines(&call, "agent").iter().any(|line| line.contains("technical problem")), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_that_is_chosen_says_the_exact_words_and_the_model_the_rest() {
+    let app = TestApp::start().await;
+    let agent = json!({"tts": {"provider": "elevenlabs"}, "greeting": "Hello {name}, this is Asha, an AI assistant."});
+    let campaign = calling(&app, agent, interested()).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!(call["disposition"], "qualified", "{call}");
+    assert_eq!(lines(&call, "agent")[0], "Hello Priyamvada, this is Asha, an AI assistant.");
+    let lines = call["costs"]["lines"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line["unit"] == "tts_character"), "{call}");
+    assert!(used(&call, "audio_output_token").0 > 100, "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_held_by_one_model_survives_the_death_of_its_process() {
+    let mut app = TestApp::start_as(Setup { medias: 2, ..Setup::default() }).await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    eventually(MINUTES, || async {
+        let heard = logged(&app, SERVICE, "heard").len();
+        if heard >= 2 { Ok(()) } else { Err(format!("{heard} turns")) }
+    })
+    .await;
+    let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
+    let holder = app.medias.iter().position(|media| media.log().contains(&format!("\"{instance}\""))).unwrap();
+    app.medias[holder].kill_9().await;
+    let call = finished(&app, campaign).await;
+    assert_eq!(call["disposition"], "qualified", "{call}");
+    assert_eq!(events(&call, "resumed"), 1, "{call}");
+    let greetings = lines(&call, "agent").iter().filter(|line| line.contains("AI assistant")).count();
+    assert_eq!(greetings, 1, "nobody greets twice: {call}");
+    app.discard().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_twilio_it_is_the_same() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
+    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    assert_eq!(
+        (&call["disposition"], &call["hangup_cause"]),
+        (&json!("qualified"), &json!("agent_finished")),
+        "{call}"
+    );
+    app.finish().await;
+}
