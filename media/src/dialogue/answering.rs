@@ -7,7 +7,6 @@ use super::output::{CallEvent, EndReason, Evidence, Output};
 use super::reply::{Kind, OpenAsk, Reply};
 use super::tools::{self, BuiltIn};
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
-use crate::{playbook::prompt, spoken};
 
 /// Tool calls that one answer of the model may make.
 const MOST_CALLS: usize = 8;
@@ -201,17 +200,15 @@ impl Dialogue {
                 self.emit(Output::RecordAnswer { field, value, at: self.now });
             }
             BuiltIn::ScheduleCallback { when, note } => {
-                done = self.callback_noted(&when);
+                done = tools::callback_noted(&when, &self.settings.language);
                 self.event(CallEvent::CallbackRequested { when, note });
             }
             BuiltIn::SendMessage { message } => {
-                let Some(template) = self.settings.messages.iter().find(|template| template.name == message) else {
+                let Some(order) = tools::text_message(&self.settings, &message) else {
                     return self.refuse_call(id, "send_message".to_owned(), "there is no such message");
                 };
-                let text = prompt::render(&template.text, &self.settings.facts);
-                let dlt_template_id = template.dlt_template_id.clone();
-                self.emit(Output::SendMessage { template: message, text, dlt_template_id });
-                done = "it is on its way and arrives within a minute".to_owned();
+                self.emit(order);
+                done = tools::MESSAGE_SENT.to_owned();
             }
             BuiltIn::MarkDoNotCall { note } => {
                 self.forbid_calls(Evidence::Tool, note);
@@ -219,18 +216,6 @@ impl Dialogue {
             }
         }
         self.ledger.answer(id, ToolOutcome::Ok(done));
-    }
-
-    /// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the
-    /// human can put it right.
-    fn callback_noted(&self, when: &str) -> String {
-        let understood = spoken::moment(when, &self.settings.language);
-        match understood {
-            Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
-            None => {
-                "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned()
-            }
-        }
     }
 
     /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.

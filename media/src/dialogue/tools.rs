@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use shared::http_tool;
 
 use super::input::{CallTime, ToolOutcome};
-use super::output::ToolSpec;
+use super::output::{Output, ToolSpec};
 use super::settings::DialogueSettings;
+use crate::{playbook::prompt, spoken};
 
 /// Results of a call that `end_call` may name.
 pub(crate) const DISPOSITIONS: &[&str] = &[
@@ -137,6 +138,27 @@ pub(crate) fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str
         "transfer_to_human" => Ok(BuiltIn::TransferToHuman { note: text("note") }),
         _ => Err("there is no such tool"),
     }
+}
+
+/// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the human
+/// can put it right.
+pub(crate) fn callback_noted(when: &str, language: &str) -> String {
+    match spoken::moment(when, language) {
+        Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
+        None => "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned(),
+    }
+}
+
+pub(crate) const MESSAGE_SENT: &str = "it is on its way and arrives within a minute";
+
+/// The text message that the model calls so.
+pub(crate) fn text_message(settings: &DialogueSettings, name: &str) -> Option<Output> {
+    let template = settings.messages.iter().find(|template| template.name == name)?;
+    Some(Output::SendMessage {
+        template: template.name.clone(),
+        text: prompt::render(&template.text, &settings.facts),
+        dlt_template_id: template.dlt_template_id.clone(),
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

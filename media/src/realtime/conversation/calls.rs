@@ -1,8 +1,11 @@
 //! What the model may do beside talking. Every call it makes has one answer in the ledger, and the server is told it once.
 
+use super::Conversation;
 use super::reply::{Called, Reply};
-use super::{Conversation, tools};
-use crate::dialogue::{CallEvent, EndReason, Epoch, Evidence, Output, ToolOutcome, tools::BuiltIn};
+use crate::dialogue::{
+    CallEvent, EndReason, Epoch, Evidence, Output, ToolOutcome,
+    tools::{self, BuiltIn},
+};
 use crate::realtime::wire::{ClientEvent, Item};
 
 /// Calls that one reply may make.
@@ -40,7 +43,7 @@ impl Conversation {
     }
 
     fn run_built_in(&mut self, epoch: Epoch, id: &str, call: BuiltIn) {
-        let mut done = "noted";
+        let mut done = "noted".to_owned();
         match call {
             BuiltIn::EndCall { disposition } => {
                 self.event(CallEvent::EndRequested { disposition });
@@ -60,13 +63,23 @@ impl Conversation {
                 self.history.collected.insert(field.clone(), value.clone());
                 self.emit(Output::RecordAnswer { field, value, at: self.now });
             }
-            BuiltIn::ScheduleCallback { when, note } => self.event(CallEvent::CallbackRequested { when, note }),
+            BuiltIn::ScheduleCallback { when, note } => {
+                done = tools::callback_noted(&when, &self.settings.language);
+                self.event(CallEvent::CallbackRequested { when, note });
+            }
+            BuiltIn::SendMessage { message } => {
+                let Some(order) = tools::text_message(&self.settings, &message) else {
+                    return self.refuse_call(id, "send_message".to_owned(), "there is no such message");
+                };
+                self.emit(order);
+                done = tools::MESSAGE_SENT.to_owned();
+            }
             BuiltIn::MarkDoNotCall { note } => {
                 self.forbid_calls(Evidence::Tool, note);
-                done = "noted; apologise briefly, say goodbye and end the call";
+                done = "noted; apologise briefly, say goodbye and end the call".to_owned();
             }
         }
-        self.ledger.answer(id, ToolOutcome::Ok(done.to_owned()));
+        self.ledger.answer(id, ToolOutcome::Ok(done));
     }
 
     /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.

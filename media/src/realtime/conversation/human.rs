@@ -179,9 +179,11 @@ impl Conversation {
         self.awaited = None;
         self.take_back(true);
         let message = match (&self.settings.on_machine, machine) {
-            (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => {
-                Some(prompt::render(message, &self.settings.facts))
-            }
+            // A recording is not this model's to play: the message that stands in for one is left.
+            (
+                OnMachine::LeaveMessage(message) | OnMachine::PlayRecording { otherwise: Some(message), .. },
+                phrases::Machine::Voicemail,
+            ) => Some(prompt::render(message, &self.settings.facts)),
             _ => None,
         };
         let leaves = message.is_some();

@@ -240,6 +240,8 @@ impl Conversation {
             Input::Deadline => {}
             // Nobody transcribes or thinks beside the model.
             Input::SttInterim { .. }
+            | Input::SttLanguage { .. }
+            | Input::RecordingReady
             | Input::SttFinal { .. }
             | Input::SttUtteranceEnd
             | Input::SttEagerEndOfTurn

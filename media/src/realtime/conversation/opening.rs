@@ -41,7 +41,7 @@ impl Conversation {
     pub(super) fn greet(&mut self, before: &str) {
         self.opening = None;
         self.greeted = true;
-        let template = self.settings.greeting.as_deref().unwrap_or(&self.settings.playbook.greeting);
+        let template = self.settings.greeting();
         let mut text = before.to_owned();
         push_words(&mut text, &prompt::render(template, &self.settings.facts));
         let protected = self.settings.barge_in.protect_greeting;

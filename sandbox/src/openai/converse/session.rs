@@ -479,5 +479,8 @@ impl Session {
 
 fn recogniser(world: &World, config: &Config) -> Recogniser {
     let endpointing_ms = Some(config.turns.map_or(500, |turns| turns.silence_ms));
-    Recogniser::new(world.speech.ear(), Manner { interim_every_ms: None, endpointing_ms, utterance_end_ms: None })
+    Recogniser::new(
+        world.speech.ear(),
+        Manner { interim_every_ms: None, endpointing_ms, utterance_end_ms: None, english_only: false },
+    )
 }
