@@ -40,7 +40,6 @@ pub(super) struct Troubles {
     pub stall_at_ms: Option<u64>,
     pub cut_at_ms: Option<u64>,
     pub fails: bool,
-    pub says_otherwise: bool,
 }
 
 /// One message of the answer.
@@ -73,16 +72,15 @@ impl Answer {
             "output": if status == "in_progress" { Vec::new() } else { output }, "metadata": self.metadata, "usage": usage})
     }
 
-    /// Thinks, and speaks.
+    /// Says and calls it.
     pub(super) async fn make(
         bank: &SpeechBank,
         config: &Config,
-        items: &Items,
+        reply: Reply,
         asked: &Asked,
         troubles: Troubles,
         new_id: &mut impl FnMut(&str) -> String,
     ) -> Self {
-        let reply = think(config, items, asked, troubles);
         let mut answer = Self {
             id: new_id("resp"),
             metadata: asked.metadata.clone(),
@@ -118,6 +116,8 @@ impl Answer {
         begins: Instant,
     ) -> Instant {
         let utterance = bank.say(text, &config.voice).await;
+        // What took us long to say was not said in the meantime.
+        let begins = begins.max(Instant::now());
         let words = utterance.words.iter().map(|word| (word.word.clone(), word.end_ms)).collect();
         self.audio_ms = utterance.duration_ms();
         let what = What::Said { role: Role::Assistant, text: text.to_owned(), spoken: Some((words, self.audio_ms)) };
@@ -220,13 +220,13 @@ impl Answer {
     }
 }
 
-fn think(config: &Config, items: &Items, asked: &Asked, troubles: Troubles) -> Reply {
+/// What the model makes of the conversation.
+pub(super) fn think(config: &Config, items: &Items, asked: &Asked) -> Reply {
     let choice = asked.choice.clone().unwrap_or_else(|| config.choice.clone());
     if let Some(instructions) = &asked.instructions {
         let exactly = instructions.to_lowercase().contains("exactly the following words");
         let words = instructions.split_once('\n').map(|(_, words)| words.trim().to_owned());
-        if let Some(words) = words.filter(|words| exactly && !words.is_empty()) {
-            let text = if troubles.says_otherwise { format!("Sure. {words}") } else { words };
+        if let Some(text) = words.filter(|words| exactly && !words.is_empty()) {
             return Reply { text, calls: Vec::new() };
         }
         let mut config = config.clone();

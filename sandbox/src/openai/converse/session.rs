@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     SERVICE,
-    answer::{Answer, Asked, MS_PER_TOKEN_IN, Out, Troubles},
+    answer::{Answer, Asked, MS_PER_TOKEN_IN, Out, Troubles, think},
     config::{Config, Wrong, tool_choice},
     items::{Item, Items, What},
 };
@@ -269,23 +269,31 @@ impl Session {
     }
 
     async fn answer(&mut self, asked: Asked) {
-        let ms = |value: Value, usual: u64| value.as_u64().unwrap_or(usual);
-        let troubles = Troubles {
-            slow_ms: self.fault("slow").map(|value| ms(value, 3_000)),
-            stall_at_ms: self.fault("stall").map(|value| ms(value, 0)),
-            cut_at_ms: self.fault("cut_answer").map(|value| ms(value, 400)),
-            fails: self.fault("failed").is_some(),
-            says_otherwise: asked.instructions.is_some() && self.fault("say_otherwise").is_some(),
-        };
+        let mut reply = think(&self.config, &self.items, &asked);
+        if asked.instructions.is_some() && self.fault("say_otherwise").is_some() {
+            reply.text = format!("Sure. {}", reply.text);
+        }
+        // What breaks is speech: calls alone leave the faults to the next answer.
+        let troubles = if reply.text.is_empty() { Troubles::default() } else { self.troubles() };
         let world = Arc::clone(&self.world);
         let mut next_id = self.next_id;
         let mut new_id = |kind: &str| {
             next_id += 1;
             format!("{kind}_{next_id:06}")
         };
-        let answer = Answer::make(&world.speech, &self.config, &self.items, &asked, troubles, &mut new_id).await;
+        let answer = Answer::make(&world.speech, &self.config, reply, &asked, troubles, &mut new_id).await;
         self.next_id = next_id;
         self.answer = Some(answer);
+    }
+
+    fn troubles(&self) -> Troubles {
+        let ms = |value: Value, usual: u64| value.as_u64().unwrap_or(usual);
+        Troubles {
+            slow_ms: self.fault("slow").map(|value| ms(value, 3_000)),
+            stall_at_ms: self.fault("stall").map(|value| ms(value, 0)),
+            cut_at_ms: self.fault("cut_answer").map(|value| ms(value, 400)),
+            fails: self.fault("failed").is_some(),
+        }
     }
 
     /// The next message of the answer, with what follows from it. `None`: the socket breaks.
