@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::placing::{HOLD, Placer};
+use super::placing::Placer;
 use crate::carrier::SAMPLES_PER_MS;
 
-/// What is older is final: the human's frames are placed by then, and the agent's cannot be taken back any more.
-const LAG: i64 = HOLD + 200 * SAMPLES_PER_MS as i64;
+/// What is older is final, unless a frame that is still held may belong there: the human's frames have come by then, however they
+/// were held up, and the agent's cannot be taken back any more.
+const LAG: i64 = 3_000 * SAMPLES_PER_MS as i64;
 /// Nothing is meant to be heard later than this from now; what says so is wrong.
 const MAX_AHEAD: i64 = 5_000 * SAMPLES_PER_MS as i64;
 /// Samples per channel that are handed out at once: ten seconds.
@@ -89,7 +90,8 @@ impl Mixer {
     /// Left and right, in turn, of what has become final at `now`. `false`: there is more.
     pub fn take(&mut self, now: i64, out: &mut Vec<i16>) -> bool {
         self.place(now);
-        self.take_until(now - LAG, out)
+        let undecided = self.placer.undecided_from().unwrap_or(i64::MAX);
+        self.take_until((now - LAG).min(undecided), out)
     }
 
     /// The rest, up to the stream's end. `false`: there is more.
