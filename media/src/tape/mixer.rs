@@ -166,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_up_for_long_is_placed_although_the_tape_is_written_meanwhile() {
+        let mut mixer = Mixer::default();
+        let mut out = Vec::new();
+        for frame in 0..100 {
+            // From 500 ms on nothing comes for two seconds and a half, then all of it at once.
+            let arrived = if (5..30).contains(&frame) { 3_000 } else { frame * 100 + 100 };
+            mixer.human(arrived * MS, Some(frame * 100 * MS), ms(100));
+            mixer.take(arrived * MS, &mut out);
+        }
+        while !mixer.finish(10_000 * MS, &mut out) {}
+        let human: Vec<i16> = out.chunks_exact(2).map(|pair| pair[0]).collect();
+        assert_eq!(spans(&human), [(0, 10_000)]);
+    }
+
+    #[test]
     fn the_stream_ends_with_the_line() {
         let mut mixer = Mixer::default();
         mixer.agent(900 * MS, &ms(400));
