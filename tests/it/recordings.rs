@@ -14,7 +14,7 @@ const MINUTES: Duration = Duration::from_secs(150);
 /// Silence within what one side says, in ms.
 const PAUSE: usize = 500;
 /// Sound that is not final, or not on disk, when a process is killed.
-const LOST_MS: i64 = 3_000;
+const LOST_MS: i64 = 5_000;
 
 /// The call's recording as the API serves it: the human, the agent.
 struct Sound {
@@ -71,6 +71,12 @@ async fn called(medias: usize, attempt: Value) -> (TestApp, i64) {
     (app, campaign)
 }
 
+/// The carrier is asked for its own once more in minutes: nobody waits for that here.
+async fn finish(app: TestApp) {
+    sqlx::query("delete from apalis.jobs where job_type = 'fetch_recording'").execute(&app.db).await.unwrap();
+    app.finish().await;
+}
+
 /// Milliseconds from the answer, which is where the conversation's clock begins, to a moment.
 fn elapsed(carrier: &Value, at: &Value) -> i64 {
     let time = |value: &Value| DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap();
@@ -123,7 +129,7 @@ async fn a_call_whose_carrier_has_no_recording_has_ours_in_which_every_turn_is_w
     let length = call["recording"]["duration_ms"].as_i64().unwrap();
     let line_was_up = elapsed(&carrier, &carrier["streams"][0]["closed_at"]);
     assert!((length - line_was_up).abs() < 500, "{length} of {line_was_up}");
-    app.finish().await;
+    finish(app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,5 +173,5 @@ async fn a_call_that_survives_its_process_is_one_recording_with_silence_where_no
         let gap = killed as usize * 8..resumed as usize * 8;
         assert!(side[gap].iter().all(|sample| *sample == 0), "{role}: somebody is heard between the streams");
     }
-    app.finish().await;
+    finish(app).await;
 }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::placing::{HOLD, Placer};
+use super::placing::Placer;
 use crate::carrier::SAMPLES_PER_MS;
 
-/// What is older is final: the human's frames are placed by then, and the agent's cannot be taken back any more.
-const LAG: i64 = HOLD + 200 * SAMPLES_PER_MS as i64;
+/// What is older is final, unless a frame that is still held may belong there: the human's frames have come by then, however they
+/// were held up, and the agent's cannot be taken back any more.
+const LAG: i64 = 3_000 * SAMPLES_PER_MS as i64;
 /// Nothing is meant to be heard later than this from now; what says so is wrong.
 const MAX_AHEAD: i64 = 5_000 * SAMPLES_PER_MS as i64;
 /// Samples per channel that are handed out at once: ten seconds.
@@ -89,7 +90,8 @@ impl Mixer {
     /// Left and right, in turn, of what has become final at `now`. `false`: there is more.
     pub fn take(&mut self, now: i64, out: &mut Vec<i16>) -> bool {
         self.place(now);
-        self.take_until(now - LAG, out)
+        let undecided = self.placer.undecided_from().unwrap_or(i64::MAX);
+        self.take_until((now - LAG).min(undecided), out)
     }
 
     /// The rest, up to the stream's end. `false`: there is more.
@@ -161,6 +163,21 @@ mod tests {
         mixer.cut(180 * MS);
         mixer.agent(580 * MS, &ms(120));
         assert_eq!(spans(&whole(&mut mixer, 1_000).1), [(0, 180), (580, 700)]);
+    }
+
+    #[test]
+    fn what_was_held_up_for_long_is_placed_although_the_tape_is_written_meanwhile() {
+        let mut mixer = Mixer::default();
+        let mut out = Vec::new();
+        for frame in 0..100 {
+            // From 500 ms on nothing comes for two seconds and a half, then all of it at once.
+            let arrived = if (5..30).contains(&frame) { 3_000 } else { frame * 100 + 100 };
+            mixer.human(arrived * MS, Some(frame * 100 * MS), ms(100));
+            mixer.take(arrived * MS, &mut out);
+        }
+        while !mixer.finish(10_000 * MS, &mut out) {}
+        let human: Vec<i16> = out.chunks_exact(2).map(|pair| pair[0]).collect();
+        assert_eq!(spans(&human), [(0, 10_000)]);
     }
 
     #[test]

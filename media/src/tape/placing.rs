@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 /// How long a frame is held before it is placed, in samples: longer than a burst takes to catch up.
-pub(super) const HOLD: i64 = 1_000 * PER_MS;
+const HOLD: i64 = 1_000 * PER_MS;
 /// Clocks that differ by less are the same: a stamp has whole milliseconds, and a frame is never on time to the sample.
 const DRIFT: i64 = 60 * PER_MS;
 /// A carrier's clock is followed to where everything comes later only when nothing has been in time for so long: until then the
@@ -18,7 +18,7 @@ const SEAM: i64 = 10 * PER_MS;
 /// Stamps that leap by more, or go back, belong to another clock: the carrier's has started anew, or says nonsense.
 const LEAP: i64 = 10_000 * PER_MS;
 /// Frames held at most: a carrier that sends more in a second is placing none of them right anyway.
-const MAX_HELD: usize = 400;
+const MAX_HELD: usize = 1_000;
 const PER_MS: i64 = crate::carrier::SAMPLES_PER_MS as i64;
 
 struct Held {
@@ -75,6 +75,14 @@ impl Placer {
             metrics::counter!("tape_samples_dropped_total", "cause" => "held").increment(1);
         }
         self.held.push_back(Held { arrived, stamp, behind, clock: self.clock, is_stamped, samples });
+    }
+
+    /// Where the first of the held frames belongs, as far as can be told: what lies before it is decided.
+    pub fn undecided_from(&self) -> Option<i64> {
+        let front = self.held.front()?;
+        let least = self.held.iter().take_while(|held| held.clock == front.clock).map(|held| held.behind).min()?;
+        let known = self.zero.filter(|(clock, _)| *clock == front.clock).map(|(_, zero)| zero);
+        Some(front.stamp + known.map_or(least, |zero| zero.min(least)))
     }
 
     /// The next frame whose time has come at `now`, and the position of its first sample.

@@ -29,7 +29,10 @@ pub async fn run(job: AssembleRecording, job_context: JobContext, ctx: Context) 
     // Not that of a carrier's WAV: what is kept is never written over by what is not.
     let object_key = format!("recordings/{account}/{id}.media.wav");
     let outcome = match verdict {
-        Verdict::Wait => return Err(JobError::snooze(LOOK_AGAIN, "the carrier's recording may still come")),
+        Verdict::Wait => {
+            let wait = ctx.settings.recording_patience.clamp(Duration::from_secs(1), LOOK_AGAIN);
+            return Err(JobError::snooze(wait, "the carrier's recording may still come"));
+        }
         Verdict::Needless => {
             // Of a run that the carrier's recording outran.
             ctx.storage.delete(&object_key).await.retry()?;

@@ -77,9 +77,9 @@ fn a_recording_is_played_after_the_beep() {
           5.750  event    machine_answered
           6.500  record   human  You have reached Ravi, please leave a message after the beep.
           6.500  play     e2
-          9.520  record   agent  [Recording: Festive offer]
-          9.520  hang up  MachineAnswered
-          9.520  ended    MachineAnswered
+          9.500  record   agent  [Recording: Festive offer]
+          9.500  hang up  MachineAnswered
+          9.500  ended    MachineAnswered
         ",
     );
 }
