@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::language::Language;
 
 use tests::harness::{Lead, TestApp};
 
 const GEETA: Lead = Lead { name: "Geetanjali", phone: "+919999900171" };
 
+/// Names, and words that everybody uses, are in Latin letters in Hindi, too.
 fn is_hindi(text: &Value) -> bool {
-    Language::of_script(text.as_str().unwrap()).contains(&Language::Hindi)
+    text.as_str().unwrap().contains(|c| ('\u{900}'..='\u{97f}').contains(&c))
 }
 
 #[tokio::test(flavor = "multi_thread")]
