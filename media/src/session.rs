@@ -8,6 +8,7 @@
 mod actor;
 mod briefing;
 mod engine;
+mod events;
 mod mouth;
 mod parts;
 mod perform;

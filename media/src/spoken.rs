@@ -168,15 +168,12 @@ fn say(text: &str, tongue: &dyn Says) -> String {
 
 /// `75,00,000`, with or without a currency and a scale, alone or as a range.
 fn amount(found: &Captures<'_>, tongue: &dyn Says) -> Option<String> {
-    let scale = match found.name("scale").or(found.name("glued")).map(|scale| scale.as_str().to_lowercase()) {
-        Some(word) => Some(match &*word {
-            "l" | "lac" | "lacs" | "lakh" | "lakhs" | "लाख" => Scale::Lakh,
-            "million" | "mn" => Scale::Million,
-            "k" | "thousand" | "हज़ार" | "हजार" => Scale::Thousand,
-            _ => Scale::Crore,
-        }),
-        None => None,
-    };
+    let scale = found.name("scale").or(found.name("glued")).map(|scale| match &*scale.as_str().to_lowercase() {
+        "l" | "lac" | "lacs" | "lakh" | "lakhs" | "लाख" => Scale::Lakh,
+        "million" | "mn" => Scale::Million,
+        "k" | "thousand" | "हज़ार" | "हजार" => Scale::Thousand,
+        _ => Scale::Crore,
+    });
     let unit = found.name("unit").or(found.name("after")).map(|unit| unit.as_str().trim());
     let written = &found["from"];
     let has_unit = unit.is_some() || scale.is_some();

@@ -53,7 +53,7 @@ async fn a_question_that_the_model_cannot_answer_is_answered_by_the_accounts_own
     })
     .await;
     assert!(!heard.contains("advisor will be happy"), "{heard}");
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     let [(headers, body)] = &seen[..] else { panic!("asked {} times", seen.len()) };
     let secret = app.get("/account/tool-secret").await["tool_secret"].as_str().unwrap().to_owned();
     assert_eq!(headers["x-trunkline-signature"], http_tool::signature(&secret.into(), body).as_str());
