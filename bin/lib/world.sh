@@ -27,7 +27,8 @@ start() {
 world_environment() {
   LOGS=$1
   mkdir -p "$LOGS"
-  rm -rf "$LOGS/recordings"
+  # Of an earlier world, whose calls had the same numbers.
+  rm -rf "$LOGS/recordings" "$LOGS/spool"
   MEDIA_PORT=$(free_port); METRICS_PORT=$(free_port); SANDBOX_PORT=$(free_port)
   WORLD_URL="http://127.0.0.1:$SANDBOX_PORT"
   export HOST=127.0.0.1 MEDIA_PORT METRICS_PORT SANDBOX_PORT
