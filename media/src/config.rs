@@ -203,12 +203,13 @@ fn frame_ms(text: &str) -> Result<u32, String> {
 mod tests {
     use super::*;
 
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "media",
         "--database-url=postgres://u:p@localhost/t",
         "--deepgram-api-key=d",
         "--openai-api-key=o",
         "--elevenlabs-api-key=e",
+        "--callback-secret=c",
         "--media-host=127.0.0.1",
         "--media-port=8001",
         "--deepgram-url=ws://127.0.0.1:1",

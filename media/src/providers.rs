@@ -282,6 +282,7 @@ mod tests {
             "--deepgram-api-key=d",
             "--openai-api-key=o",
             "--elevenlabs-api-key=e",
+            "--callback-secret=c",
         ];
         Config::try_parse_from(needed.iter().chain(more)).unwrap()
     }
@@ -289,7 +290,8 @@ mod tests {
     #[test]
     fn only_the_keys_of_the_providers_in_use_by_default_are_needed() {
         let error = |arguments: &[&str]| {
-            let arguments = ["media", "--database-url=postgres://localhost/t"].iter().chain(arguments);
+            let needed = ["media", "--database-url=postgres://localhost/t", "--callback-secret=c"];
+            let arguments = needed.iter().chain(arguments);
             let config = Config::try_parse_from(arguments).unwrap();
             Providers::new(&config).err().map(|error| format!("{error:#}"))
         };

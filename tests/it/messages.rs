@@ -63,7 +63,7 @@ async fn asks_for_details(carrier: &str, request: &str) -> (Vec<Value>, Vec<(Str
 async fn a_brochure_that_is_asked_for_twice_is_texted_once_through_exotel() {
     let (requests, rows) = asks_for_details("exotel", "request.sms").await;
     let [request] = &requests[..] else { panic!("{requests:?}") };
-    let fields = request["fields"].to_string();
+    let fields = request["data"]["fields"].to_string();
     for part in ["Hello Meera, the brochure you asked for", "1101", "1107", "TRUNKL", "transactional"] {
         assert!(fields.contains(part), "{part} is missing in {fields}");
     }
@@ -74,6 +74,6 @@ async fn a_brochure_that_is_asked_for_twice_is_texted_once_through_exotel() {
 async fn a_brochure_that_is_asked_for_twice_is_texted_once_through_twilio() {
     let (requests, rows) = asks_for_details("twilio", "request.message").await;
     let [request] = &requests[..] else { panic!("{requests:?}") };
-    assert!(request["fields"].to_string().contains("Hello Meera, the brochure you asked for"), "{request}");
+    assert!(request["data"]["fields"].to_string().contains("Hello Meera, the brochure you asked for"), "{request}");
     assert_eq!(rows, [("delivered".to_owned(), None)]);
 }

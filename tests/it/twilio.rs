@@ -240,7 +240,7 @@ async fn the_advisor_is_told_who_is_put_through_before_they_are_connected() {
 
     let whispered = log(&app, "dial.whispered").await;
     let [whispered] = &whispered[..] else { panic!("{whispered:?}") };
-    let text = whispered["texts"][0].as_str().unwrap();
+    let text = whispered["data"]["texts"][0].as_str().unwrap();
     assert!(text.starts_with("Priyamvada, from your campaign"), "{text}");
     assert!(text.contains("Purpose: "), "{text}");
     assert_eq!(calls(&app, campaign).await[0]["status"], "transferred");

@@ -28,6 +28,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/campaigns/{id}/voicemail-recording"),
     ("delete", "/campaigns/{id}/voicemail-recording"),
     ("get", "/account"),
+    ("get", "/account/tool-secret"),
     ("patch", "/account"),
     ("get", "/campaigns/{id}/leads"),
     ("get", "/campaigns/templates/csv-sample"),
@@ -56,10 +57,13 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/connect-handler"),
     ("post", "/webhooks/exotel/sms"),
     ("get", "/webhooks/exotel/sms"),
+    ("post", "/webhooks/exotel/sms-status"),
     ("post", "/webhooks/twilio/voice"),
     ("post", "/webhooks/twilio/status"),
     ("post", "/webhooks/twilio/recording"),
     ("post", "/webhooks/twilio/machine-detection"),
+    ("post", "/webhooks/twilio/sms-status"),
+    ("post", "/webhooks/twilio/whisper"),
 ];
 
 #[test]

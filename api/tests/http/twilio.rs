@@ -179,8 +179,7 @@ async fn a_human_who_was_promised_is_dialed_behind_the_stream() {
     stream::end(&api.db, CallId(call), "MZ1", "transfer_to_human", monday()).await.unwrap();
     let asked = [("CallSid", "CA1"), ("CallStatus", "in-progress"), ("From", "+14155550100")];
     let answer = twilio(&api, "voice?reference=ref-1&round=1", &asked).await.text();
-    let dial =
-        "<Dial timeout=\"45\" callerId=\"+14155550100\"><Number>+919811100001</Number></Dial><Hangup/></Response>";
+    let dial = "<Dial timeout=\"45\" callerId=\"+14155550100\"><Number url=\"https://api.example/webhooks/twilio/whisper?reference=ref-1\">+919811100001</Number></Dial><Hangup/></Response>";
     assert!(answer.ends_with(dial), "{answer}");
     assert_eq!(status(&api).await.0, "transferred");
     api.finish().await;
