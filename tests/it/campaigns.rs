@@ -27,16 +27,6 @@ fn callee(attempts: &[Value]) -> Value {
     json!({"name": "story", "attempts": attempts})
 }
 
-async fn calls_of(app: &TestApp, campaign: i64) -> Vec<Value> {
-    let list = app.get(&format!("/calls?campaign_id={campaign}&limit=100")).await;
-    let mut calls = Vec::new();
-    for call in list["calls"].as_array().unwrap() {
-        calls.push(app.get(&format!("/calls/{}", call["id"])).await);
-    }
-    calls.sort_by_key(|call| call["id"].as_i64());
-    calls
-}
-
 async fn lead_of(app: &TestApp, campaign: i64) -> Value {
     app.get(&format!("/campaigns/{campaign}/leads")).await["leads"][0].clone()
 }
@@ -51,10 +41,10 @@ async fn a_lead_is_called_talked_to_recorded_summarised_and_reported() {
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let calls = calls_of(&app, campaign).await;
+    let calls = app.calls(campaign).await;
     assert_eq!(calls.len(), 1);
     let call = eventually(Duration::from_secs(30), || async {
-        let call = calls_of(&app, campaign).await.remove(0);
+        let call = app.calls(campaign).await.remove(0);
         if call["recording"]["status"] == "stored" { Ok(call) } else { Err(call.to_string()) }
     })
     .await;
@@ -85,7 +75,7 @@ async fn a_busy_lead_is_dialed_again_after_the_backoff() {
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let calls = calls_of(&app, campaign).await;
+    let calls = app.calls(campaign).await;
     let statuses: Vec<&str> = calls.iter().map(|call| call["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["busy", "completed"]);
     assert_eq!(calls[1]["attempt"], 2);

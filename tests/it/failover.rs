@@ -5,18 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use sandbox::log::Filter;
-use tests::harness::{Lead, Setup, TestApp, eventually};
+use tests::harness::{Lead, Setup, TestApp, eventually, lines, words};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const LINE: &str = "Yes, I am looking for a two bedroom flat in Whitefield.";
 const MINUTES: Duration = Duration::from_secs(150);
-
-fn plain(text: &str) -> Vec<String> {
-    let bare =
-        |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
-}
 
 async fn app() -> TestApp {
     let environment = [
@@ -25,11 +18,6 @@ async fn app() -> TestApp {
         ("TTS_FALLBACK", "sarvam/bulbul:v3@shubh"),
     ];
     TestApp::start_as(Setup { environment: &environment, ..Setup::default() }).await
-}
-
-fn logged(app: &TestApp, service: &str, kind: &str) -> Vec<Value> {
-    let filter = Filter { service: Some(service.into()), kind: Some(kind.into()), ..Filter::default() };
-    app.world.world.log.entries(&filter).into_iter().map(|entry| entry.data).collect()
 }
 
 /// Plays one call. `faults` are armed once the provider's socket of that call has been opened (`service`, `kind` in the sandbox's log).
@@ -41,15 +29,14 @@ async fn call_that_breaks(app: &TestApp, opened: (&str, &str), faults: &[Value])
     app.upload(campaign, &[PRIYA]).await;
     app.start_campaign(campaign).await;
     eventually(Duration::from_secs(60), || async {
-        if logged(app, opened.0, opened.1).is_empty() { Err("no socket yet".into()) } else { Ok(()) }
+        if app.logged(Some(opened.0), opened.1).is_empty() { Err("no socket yet".into()) } else { Ok(()) }
     })
     .await;
     for fault in faults {
         app.fault(fault.clone()).await;
     }
     app.campaign_completes(campaign, MINUTES).await;
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(campaign).await;
     assert_eq!(call["status"], "completed", "{call}");
     let cause = call["hangup_cause"].as_str().unwrap_or_default();
     assert!(!cause.ends_with("unavailable"), "{call}");
@@ -66,8 +53,7 @@ fn change(call: &Value) -> (String, String, String) {
 }
 
 fn said_by(call: &Value, role: &str) -> Vec<String> {
-    let turns = call["transcript"].as_array().unwrap().iter().filter(|turn| turn["role"] == role);
-    turns.flat_map(|turn| plain(turn["text"].as_str().unwrap())).collect()
+    lines(call, role).iter().flat_map(|line| words(line)).collect()
 }
 
 /// The quantity that the ledger has for this provider and unit.
@@ -89,7 +75,7 @@ async fn when_the_ears_fail_in_mid_sentence_the_second_ones_hear_all_of_it() {
     let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &faults).await;
     assert_eq!(change(&call), ("stt".into(), "deepgram".into(), "sarvam".into()));
     let heard = said_by(&call, "callee").join(" ");
-    let line = plain(LINE).join(" ");
+    let line = words(LINE).join(" ");
     assert_eq!(heard.matches(&line).count(), 1, "not once and whole: {heard}");
     assert!(
         used(&call, "deepgram", "stt_millisecond") > 500 && used(&call, "sarvam", "stt_millisecond") > 500,
@@ -107,7 +93,7 @@ async fn when_the_mind_fails_the_second_one_answers_the_same_question() {
     assert!(said_by(&call, "agent").len() > 20, "more than the greeting: {call}");
     let kinds = call["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "reply_failed").count();
     assert_eq!(kinds, 0, "the human need not have noticed: {call}");
-    assert!(!logged(&app, "anthropic", "message.answered").is_empty());
+    assert!(!app.logged(Some("anthropic"), "message.answered").is_empty());
     assert!(
         used(&call, "anthropic", "llm_input_token") > 100 && used(&call, "anthropic", "llm_output_token") > 5,
         "{call}"
@@ -125,9 +111,10 @@ async fn when_the_voice_breaks_the_second_one_says_the_rest() {
     let call = call_that_breaks(&app, ("elevenlabs", "socket.opened"), &faults).await;
     assert_eq!(change(&call), ("tts".into(), "elevenlabs".into(), "sarvam".into()));
     let said = said_by(&call, "agent");
-    let heard: Vec<String> = logged(&app, "callee", "heard")
+    let heard: Vec<String> = app
+        .logged(Some("callee"), "heard")
         .iter()
-        .flat_map(|entry| plain(entry["line"]["text"].as_str().unwrap()))
+        .flat_map(|entry| words(entry.data["line"]["text"].as_str().unwrap()))
         .collect();
     let mut rest = heard.iter();
     let missing: Vec<&String> = said.iter().filter(|word| !rest.any(|heard| heard == *word)).collect();
@@ -155,12 +142,11 @@ async fn a_voice_agent_is_held_with_the_providers_it_names() {
     app.upload(campaign, &[PRIYA]).await;
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(campaign).await;
     let heard = said_by(&call, "callee").join(" ");
-    assert!(heard.contains(&plain(LINE).join(" ")), "{call}");
+    assert!(heard.contains(&words(LINE).join(" ")), "{call}");
     for (service, kind) in [("flux", "transcript.final"), ("anthropic", "message.answered"), ("aura", "text.spoken")] {
-        assert!(!logged(&app, service, kind).is_empty(), "{service} was not used");
+        assert!(!app.logged(Some(service), kind).is_empty(), "{service} was not used");
     }
     assert_eq!(call["costs"]["unpriced_lines"], 0, "{}", call["costs"]);
     assert!(used(&call, "exotel", "carrier_minute") >= 1, "{}", call["costs"]);

@@ -34,8 +34,7 @@ async fn somebody_who_answers_in_hindi_is_greeted_again_and_qualified_in_hindi()
         heard.iter().filter(|line| line.to_string().contains(GEETA.name)).map(|line| is_hindi(line)).collect();
     assert_eq!(greetings, [false, true], "greeted in English, and again in Hindi: {heard:?}");
 
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(campaign).await;
     let turns = call["transcript"].as_array().unwrap();
     assert!(turns.len() > 12 && turns[1..].iter().all(|turn| is_hindi(&turn["text"])), "{call}");
     assert_eq!(call["disposition"], "qualified", "{call}");

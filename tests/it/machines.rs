@@ -24,8 +24,7 @@ async fn called_by(app: &TestApp, id: i64, greeting: &str) -> (Value, Value) {
     app.upload(id, &[KARAN]).await;
     app.start_campaign(id).await;
     app.campaign_completes(id, Duration::from_secs(120)).await;
-    let list = app.get(&format!("/calls?campaign_id={id}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(id).await;
     (call, app.carrier_calls().await[0].clone())
 }
 

@@ -26,8 +26,7 @@ async fn call_under(app: &TestApp, fault: Value) -> Value {
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
     assert_eq!(app.carrier_calls().await.len(), 1, "the phone rang once");
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(campaign).await;
     assert_eq!(call["status"], "completed", "{call}");
     call
 }

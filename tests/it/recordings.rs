@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use crate::resume;
-use tests::harness::{Lead, Setup, TestApp, eventually};
+use tests::harness::{Lead, Setup, TestApp, eventually, interested};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900151" };
 const MINUTES: Duration = Duration::from_secs(150);
@@ -46,15 +46,10 @@ fn spans(channel: &[i16], pause: usize) -> Vec<(i64, i64)> {
     spans.into_iter().map(|(from, to)| (from as i64 / 8, to as i64 / 8)).collect()
 }
 
-async fn our_call(app: &TestApp, campaign: i64) -> Value {
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    app.get(&format!("/calls/{}", list["calls"][0]["id"])).await
-}
-
 /// Waits until the call's recording is here.
 async fn recorded(app: &TestApp, campaign: i64) -> Value {
     eventually(Duration::from_secs(60), || async {
-        let call = our_call(app, campaign).await;
+        let call = app.only_call(campaign).await;
         if call["recording"]["status"] == "stored" { Ok(call) } else { Err(call["recording"].to_string()) }
     })
     .await
@@ -134,9 +129,9 @@ async fn a_call_whose_carrier_has_no_recording_has_ours_in_which_every_turn_is_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_survives_its_process_is_one_recording_with_silence_where_nobody_listened() {
-    let (mut app, campaign) = called(2, resume::interested()).await;
+    let (mut app, campaign) = called(2, interested()).await;
     resume::agent_answers(&app, 3).await;
-    let held = resume::holder(&app).await;
+    let held = app.holder().await;
     app.medias[held].kill_9().await;
     let killed_at = shared::clock::wall();
     // Whoever starts on this machine finds what it left behind.

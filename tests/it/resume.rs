@@ -5,25 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use tests::harness::{Lead, Setup, TestApp, eventually};
+use tests::harness::{Lead, PURPOSE, Setup, TestApp, eventually, interested, lines};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);
-/// What the callee says when asked for the purpose.
-const PURPOSE: &str = "It is for my own family to live in.";
-
-/// Rings shortly, answers, and tells what it is asked.
-pub fn interested() -> Value {
-    json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
-        "purpose": PURPOSE,
-        "budget": "Around eighty lakh.",
-        "timeline": "Within three months.",
-        "location": "Whitefield would be best.",
-        "property_type": "A two bedroom apartment.",
-        "site_visit": "Yes, Saturday works."
-    }}])
-}
-
 /// So many media processes, and a campaign of one lead that is being called.
 async fn calling(medias: usize, environment: &[(&str, &str)], attempt: Value) -> (TestApp, i64) {
     let app = TestApp::start_as(Setup { medias, environment, ..Setup::default() }).await;
@@ -34,29 +19,16 @@ async fn calling(medias: usize, environment: &[(&str, &str)], attempt: Value) ->
     (app, campaign)
 }
 
-async fn log(app: &TestApp, kind: &str) -> Vec<Value> {
-    let url = format!("http://{}/__sandbox/log?kind={kind}", app.world.addr);
-    let log: Value = app.client.get(url).send().await.unwrap().json().await.unwrap();
-    log["entries"].as_array().unwrap().clone()
-}
-
 /// Waits until the callee has said so many things and the agent is speaking again.
 pub async fn agent_answers(app: &TestApp, said: usize) {
     eventually(MINUTES, || async {
-        let lines = log(app, "said").await;
+        let lines = app.logged(None, "said");
         let Some(line) = lines.get(said - 1) else { return Err(format!("{} lines", lines.len())) };
-        let spoken = log(app, "piece.spoken").await;
-        let speaks = spoken.last().is_some_and(|piece| piece["seq"].as_u64() > line["seq"].as_u64());
+        let spoken = app.logged(None, "piece.spoken");
+        let speaks = spoken.last().is_some_and(|piece| piece.seq > line.seq);
         if speaks { Ok(()) } else { Err("the agent is silent".into()) }
     })
     .await;
-}
-
-/// Which of the processes holds the call.
-pub async fn holder(app: &TestApp) -> usize {
-    let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
-    let log = |index: usize| app.medias[index].log().contains(&format!("\"{instance}\""));
-    (0..app.medias.len()).find(|&index| log(index)).unwrap_or_else(|| panic!("{instance} is none of ours"))
 }
 
 /// The one call at the carrier, when it is over.
@@ -66,15 +38,10 @@ async fn the_call(app: &TestApp) -> Value {
     calls[0].clone()
 }
 
-async fn our_call(app: &TestApp, campaign: i64) -> Value {
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    app.get(&format!("/calls/{}", list["calls"][0]["id"])).await
-}
-
 /// Waits until the recording, which goes through all streams, is here.
 async fn recording(app: &TestApp, campaign: i64) -> Duration {
     eventually(Duration::from_secs(40), || async {
-        let recording = our_call(app, campaign).await["recording"].take();
+        let recording = app.only_call(campaign).await["recording"].take();
         let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
         stored.map(Duration::from_millis).ok_or_else(|| recording.to_string())
     })
@@ -94,16 +61,10 @@ fn silence_after(carrier: &Value, at: DateTime<Utc>) -> TimeDelta {
     next - at
 }
 
-fn lines(call: &Value, role: &str) -> Vec<String> {
-    let turns = call["transcript"].as_array().unwrap();
-    let of_role = turns.iter().filter(|turn| turn["role"] == role);
-    of_role.map(|turn| turn["text"].as_str().unwrap().to_owned()).collect()
-}
-
 /// What must hold of every call that went on.
 async fn went_on(app: &TestApp, campaign: i64, streams: usize) -> (Value, Value) {
     app.campaign_completes(campaign, MINUTES).await;
-    let (carrier, call) = (the_call(app).await, our_call(app, campaign).await);
+    let (carrier, call) = (the_call(app).await, app.only_call(campaign).await);
     assert_eq!(carrier["streams"].as_array().unwrap().len(), streams, "{carrier}");
     assert_eq!(call["call_sid"], carrier["sid"], "{call}");
     assert_eq!(call["disposition"], "qualified", "{call}");
@@ -129,7 +90,7 @@ async fn went_on(app: &TestApp, campaign: i64, streams: usize) -> (Value, Value)
 async fn a_process_killed_in_mid_sentence_and_a_line_that_breaks_cost_the_callee_moments_of_silence() {
     let (mut app, campaign) = calling(2, &[], interested()).await;
     agent_answers(&app, 3).await;
-    let held = holder(&app).await;
+    let held = app.holder().await;
     app.medias[held].kill_9().await;
     let killed_at = shared::clock::wall();
     app.medias[held].restart();
@@ -159,11 +120,11 @@ async fn a_process_killed_in_mid_sentence_and_a_line_that_breaks_cost_the_callee
 async fn a_media_process_that_is_told_to_leave_hands_its_call_over_without_a_word() {
     let (mut app, campaign) = calling(2, &[("DRAIN_GRACE_SECS", "20")], interested()).await;
     agent_answers(&app, 1).await;
-    let held = holder(&app).await;
+    let held = app.holder().await;
     // Exit 0 within 30 s.
     app.medias[held].stop().await.unwrap();
     app.medias[held].restart();
-    assert_eq!(our_call(&app, campaign).await["status"], "in_progress");
+    assert_eq!(app.only_call(campaign).await["status"], "in_progress");
 
     let (carrier, _) = went_on(&app, campaign, 2).await;
     assert_eq!(carrier["streams"][0]["status"], "completed", "closed in order");
@@ -181,7 +142,7 @@ async fn whoever_hangs_up_while_the_stream_is_down_is_settled_as_usual() {
     app.medias[0].kill_9().await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let (carrier, call) = (the_call(&app).await, our_call(&app, campaign).await);
+    let (carrier, call) = (the_call(&app).await, app.only_call(campaign).await);
     assert_eq!(carrier["end_cause"], "callee_hung_up", "{carrier}");
     assert_eq!((&call["status"], &call["resumptions"]), (&json!("completed"), &json!(0)), "{call}");
     // Said to a process that is dead, summarised all the same.
@@ -202,16 +163,17 @@ async fn a_flow_that_asks_while_the_database_is_out_of_reach_is_told_by_what_the
         if words.clone().flatten().as_deref() == Some(PURPOSE) { Ok(()) } else { Err(format!("{words:?}")) }
     })
     .await;
-    let held = holder(&app).await;
+    let held = app.holder().await;
     app.wire.unplug();
     app.medias[held].kill_9().await;
     let asked = eventually(Duration::from_secs(10), || async {
-        log(&app, "applet.passthru").await.pop().ok_or_else(|| "nobody asked".to_owned())
+        app.logged(None, "applet.passthru").pop().ok_or_else(|| "nobody asked".to_owned())
     })
     .await;
-    assert_eq!(asked["data"]["answer"], 200, "{asked}");
-    let closed = log(&app, "stream.closed").await.pop().unwrap();
-    assert!(time(&asked["at"]) - time(&closed["at"]) < TimeDelta::seconds(2), "{asked} {closed}");
+    assert_eq!(asked.data["answer"], 200, "{asked:?}");
+    let closed = app.logged(None, "stream.closed").pop().unwrap();
+    let took = time(&asked.at.as_str().into()) - time(&closed.at.as_str().into());
+    assert!(took < TimeDelta::seconds(2), "{asked:?} {closed:?}");
     // The next process waits for the database with the callee on the line.
     app.wire.plug_in();
     app.medias[held].restart();
@@ -226,14 +188,14 @@ async fn a_process_that_cannot_store_that_it_hands_a_call_over_breaks_the_socket
         {"do": "say", "text": "Yes, I am looking for a flat in Whitefield."}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
     let (mut app, campaign) = calling(2, &[("DRAIN_GRACE_SECS", "1")], short).await;
     agent_answers(&app, 1).await;
-    let held = holder(&app).await;
+    let held = app.holder().await;
     app.wire.unplug();
     app.medias[held].stop().await.unwrap();
     app.wire.plug_in();
     app.medias[held].restart();
     app.campaign_completes(campaign, MINUTES).await;
 
-    let (carrier, call) = (the_call(&app).await, our_call(&app, campaign).await);
+    let (carrier, call) = (the_call(&app).await, app.only_call(campaign).await);
     assert_eq!(carrier["streams"][0]["status"], "failed", "{carrier}");
     assert_eq!((&carrier["end_cause"], &call["resumptions"]), (&json!("callee_hung_up"), &json!(1)), "{call}");
     recording(&app, campaign).await;

@@ -4,35 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use sandbox::log::Filter;
-use tests::harness::{Lead, Setup, TestApp, eventually};
+use tests::harness::{Lead, Setup, TestApp, eventually, interested, lines, words};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);
 const SERVICE: &str = "openai_realtime";
-
-fn plain(text: &str) -> Vec<String> {
-    let bare =
-        |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
-}
-
-fn logged(app: &TestApp, service: &str, kind: &str) -> Vec<Value> {
-    let filter = Filter { service: Some(service.into()), kind: Some(kind.into()), ..Filter::default() };
-    app.world.world.log.entries(&filter).into_iter().map(|entry| entry.data).collect()
-}
-
-/// Tells what they are asked.
-fn interested() -> Value {
-    json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
-        "purpose": "It is for my own family to live in.",
-        "budget": "Around eighty lakh.",
-        "timeline": "Within three months.",
-        "location": "Whitefield would be best.",
-        "property_type": "A two bedroom apartment.",
-        "site_visit": "Yes, Saturday works."
-    }}])
-}
 
 /// A campaign of one lead whose voice agent is one model; `agent` overrides its settings.
 async fn calling(app: &TestApp, agent: Value, attempt: Value) -> i64 {
@@ -51,13 +27,7 @@ async fn calling(app: &TestApp, agent: Value, attempt: Value) -> i64 {
 async fn finished(app: &TestApp, campaign: i64) -> Value {
     app.campaign_completes(campaign, MINUTES).await;
     assert_eq!(app.carrier_calls().await.len(), 1, "the phone rang once");
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    app.get(&format!("/calls/{}", list["calls"][0]["id"])).await
-}
-
-fn lines(call: &Value, role: &str) -> Vec<String> {
-    let turns = call["transcript"].as_array().unwrap();
-    turns.iter().filter(|turn| turn["role"] == role).map(|turn| turn["text"].as_str().unwrap().to_owned()).collect()
+    app.only_call(campaign).await
 }
 
 fn events(call: &Value, kind: &str) -> usize {
@@ -83,10 +53,10 @@ async fn a_lead_is_qualified_by_one_model_that_hears_and_speaks() {
     // The transcript is what the other end heard, and what it said.
     let carrier = &app.carrier_calls().await[0];
     let heard: Vec<String> =
-        carrier["heard"].as_array().unwrap().iter().flat_map(|line| plain(line["text"].as_str().unwrap())).collect();
-    let said: Vec<String> = lines(&call, "agent").iter().flat_map(|line| plain(line)).collect();
+        carrier["heard"].as_array().unwrap().iter().flat_map(|line| words(line["text"].as_str().unwrap())).collect();
+    let said: Vec<String> = lines(&call, "agent").iter().flat_map(|line| words(line)).collect();
     assert_eq!(said, heard, "{call}");
-    assert!(lines(&call, "callee").iter().any(|line| plain(line) == plain("Around eighty lakh.")), "{call}");
+    assert!(lines(&call, "callee").iter().any(|line| words(line) == words("Around eighty lakh.")), "{call}");
     assert_eq!(events(&call, "greeting_changed"), 0);
     let first = &call["transcript"][0];
     assert_eq!(first["role"], "agent", "{call}");
@@ -95,8 +65,8 @@ async fn a_lead_is_qualified_by_one_model_that_hears_and_speaks() {
     assert!(heard > 50 && cost.is_some(), "{call}");
     assert!(used(&call, "audio_output_token").0 > 100 && used(&call, "llm_cached_token").0 > 100, "{call}");
     assert_eq!(call["costs"]["unpriced_lines"], 0, "{call}");
-    assert!(logged(&app, "deepgram", "stream.opened").is_empty(), "nobody else hears");
-    assert!(logged(&app, "elevenlabs", "socket.opened").is_empty(), "nobody else speaks");
+    assert!(app.logged(Some("deepgram"), "stream.opened").is_empty(), "nobody else hears");
+    assert!(app.logged(Some("elevenlabs"), "socket.opened").is_empty(), "nobody else speaks");
     app.finish().await;
 }
 
@@ -111,24 +81,24 @@ async fn a_barge_in_leaves_only_heard_words_in_the_transcript_and_in_the_models_
     assert_eq!(events(&call, "barge_in"), 1, "{call}");
     let turns = call["transcript"].as_array().unwrap();
     let cut = turns.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{call}"));
-    let cut = plain(cut["text"].as_str().unwrap());
+    let cut = words(cut["text"].as_str().unwrap());
 
     // What the model was told is what the transcript says, and both are no more than what came out of the phone.
-    let truncated = logged(&app, SERVICE, "item.truncated");
+    let truncated = app.logged(Some(SERVICE), "item.truncated");
     assert_eq!(truncated.len(), 1, "{truncated:?}");
-    let remembered = plain(truncated[0]["text"].as_str().unwrap());
+    let remembered = words(truncated[0].data["text"].as_str().unwrap());
     assert!(cut.starts_with(&remembered) || remembered.starts_with(&cut), "{remembered:?} and {cut:?}");
     assert!(cut.len().abs_diff(remembered.len()) <= 2, "{remembered:?} and {cut:?}");
     let carrier = &app.carrier_calls().await[0];
     let heard: Vec<String> =
-        carrier["heard"].as_array().unwrap().iter().flat_map(|line| plain(line["text"].as_str().unwrap())).collect();
+        carrier["heard"].as_array().unwrap().iter().flat_map(|line| words(line["text"].as_str().unwrap())).collect();
     // Inside an item the position of words is an estimate: the last two may be half said.
     let certain = &cut[..cut.len().saturating_sub(2)];
     assert!(heard.windows(certain.len()).any(|window| window == certain), "{cut:?} was not heard: {heard:?}");
-    let answers = logged(&app, SERVICE, "answered");
-    let whole = answers.iter().flat_map(|answer| answer["output"].as_array().cloned().unwrap_or_default());
+    let answers = app.logged(Some(SERVICE), "answered");
+    let whole = answers.iter().flat_map(|answer| answer.data["output"].as_array().cloned().unwrap_or_default());
     let whole: Vec<usize> = whole
-        .filter_map(|item| item["content"][0]["transcript"].as_str().map(plain))
+        .filter_map(|item| item["content"][0]["transcript"].as_str().map(words))
         .filter(|said| said.starts_with(certain))
         .map(|said| said.len())
         .collect();
@@ -141,7 +111,7 @@ async fn the_conversation_goes_on_when_the_socket_dies_in_its_middle() {
     let app = TestApp::start().await;
     let campaign = calling(&app, json!({}), interested()).await;
     eventually(MINUTES, || async {
-        let heard = logged(&app, SERVICE, "heard").len();
+        let heard = app.logged(Some(SERVICE), "heard").len();
         if heard >= 2 { Ok(()) } else { Err(format!("{heard} turns")) }
     })
     .await;
@@ -149,7 +119,7 @@ async fn the_conversation_goes_on_when_the_socket_dies_in_its_middle() {
     let call = finished(&app, campaign).await;
     assert_eq!(call["hangup_cause"], "agent_finished", "{call}");
     assert_eq!(call["disposition"], "qualified", "{call}");
-    assert_eq!(logged(&app, SERVICE, "socket.opened").len(), 2);
+    assert_eq!(app.logged(Some(SERVICE), "socket.opened").len(), 2);
     assert_eq!(events(&call, "speech_to_speech_lost"), 1, "{call}");
     let greetings = lines(&call, "agent").iter().filter(|line| line.contains("AI assistant")).count();
     assert_eq!(greetings, 1, "nobody greets twice: {call}");
@@ -191,12 +161,11 @@ async fn a_call_held_by_one_model_survives_the_death_of_its_process() {
     let mut app = TestApp::start_as(Setup { medias: 2, ..Setup::default() }).await;
     let campaign = calling(&app, json!({}), interested()).await;
     eventually(MINUTES, || async {
-        let heard = logged(&app, SERVICE, "heard").len();
+        let heard = app.logged(Some(SERVICE), "heard").len();
         if heard >= 2 { Ok(()) } else { Err(format!("{heard} turns")) }
     })
     .await;
-    let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
-    let holder = app.medias.iter().position(|media| media.log().contains(&format!("\"{instance}\""))).unwrap();
+    let holder = app.holder().await;
     app.medias[holder].kill_9().await;
     let call = finished(&app, campaign).await;
     assert_eq!(call["disposition"], "qualified", "{call}");
@@ -212,8 +181,7 @@ async fn through_twilio_it_is_the_same() {
     app.choose_carrier("twilio").await;
     let campaign = calling(&app, json!({}), interested()).await;
     app.campaign_completes(campaign, MINUTES).await;
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let call = app.get(&format!("/calls/{}", list["calls"][0]["id"])).await;
+    let call = app.only_call(campaign).await;
     assert_eq!(
         (&call["disposition"], &call["hangup_cause"]),
         (&json!("qualified"), &json!("agent_finished")),

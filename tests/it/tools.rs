@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
-use shared::http_tool;
+use shared::signature;
 
 use tests::harness::{Lead, Setup, TestApp, eventually};
 
@@ -56,7 +56,7 @@ async fn a_question_that_the_model_cannot_answer_is_answered_by_the_accounts_own
     let seen = seen.lock().unwrap().clone();
     let [(headers, body)] = &seen[..] else { panic!("asked {} times", seen.len()) };
     let secret = app.get("/account/tool-secret").await["tool_secret"].as_str().unwrap().to_owned();
-    assert_eq!(headers["x-trunkline-signature"], http_tool::signature(&secret.into(), body).as_str());
+    assert_eq!(headers["x-trunkline-signature"], signature::of(&secret.into(), body).as_str());
     let body: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(
         (&body["tool"], &body["call"]["lead"]["name"]),

@@ -4,23 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use tests::harness::{Lead, Setup, TestApp, eventually};
+use tests::harness::{Lead, PURPOSE, Setup, TestApp, eventually, interested, lines, words};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);
-const PURPOSE: &str = "It is for my own family to live in.";
-
-/// Rings shortly, answers, and tells what it is asked.
-fn interested() -> Value {
-    json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "converse", "answers": {
-        "purpose": PURPOSE,
-        "budget": "Around eighty lakh.",
-        "timeline": "Within three months.",
-        "location": "Whitefield would be best.",
-        "property_type": "A two bedroom apartment.",
-        "site_visit": "Yes, Saturday works."
-    }}])
-}
 
 /// A campaign of one lead that is being called through Twilio.
 async fn calling(setup: Setup<'_>, attempts: Value) -> (TestApp, i64) {
@@ -34,27 +21,6 @@ async fn calling(setup: Setup<'_>, attempts: Value) -> (TestApp, i64) {
     (app, campaign)
 }
 
-async fn log(app: &TestApp, kind: &str) -> Vec<Value> {
-    let url = format!("http://{}/__sandbox/log?kind={kind}", app.world.addr);
-    let log: Value = app.client.get(url).send().await.unwrap().json().await.unwrap();
-    log["entries"].as_array().unwrap().clone()
-}
-
-async fn calls(app: &TestApp, campaign: i64) -> Vec<Value> {
-    let list = app.get(&format!("/calls?campaign_id={campaign}")).await;
-    let mut calls = Vec::new();
-    for call in list["calls"].as_array().unwrap() {
-        calls.push(app.get(&format!("/calls/{}", call["id"])).await);
-    }
-    calls
-}
-
-fn lines(call: &Value, role: &str) -> Vec<String> {
-    let turns = call["transcript"].as_array().unwrap();
-    let of_role = turns.iter().filter(|turn| turn["role"] == role);
-    of_role.map(|turn| turn["text"].as_str().unwrap().to_owned()).collect()
-}
-
 /// Every word that the callee heard of the agent, in one line without punctuation.
 fn heard(carrier: &Value) -> String {
     let lines = carrier["heard"].as_array().unwrap();
@@ -62,14 +28,12 @@ fn heard(carrier: &Value) -> String {
 }
 
 fn plain<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let words = texts.into_iter().flat_map(str::split_whitespace);
-    let bare = words.map(|word| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase());
-    bare.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    texts.into_iter().flat_map(words).collect::<Vec<_>>().join(" ")
 }
 
 async fn recorded(app: &TestApp, campaign: i64) -> u64 {
     eventually(Duration::from_secs(60), || async {
-        let recording = calls(app, campaign).await[0]["recording"].take();
+        let recording = app.calls(campaign).await[0]["recording"].take();
         let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
         stored.ok_or_else(|| recording.to_string())
     })
@@ -86,7 +50,7 @@ async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree
     let carrier = app.carrier_calls().await;
     assert_eq!(carrier.len(), 2, "{carrier:?}");
     assert!(carrier.iter().all(|call| call["carrier"] == "twilio"));
-    let mut ours = calls(&app, campaign).await;
+    let mut ours = app.calls(campaign).await;
     ours.sort_by_key(|call| call["attempt"].as_i64());
     for (call, seen) in ours.iter().zip(&carrier) {
         assert_eq!((&call["call_sid"], &call["carrier"]), (&seen["sid"], &json!("twilio")));
@@ -101,7 +65,7 @@ async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree
     let stream = &seen["streams"][0];
     assert_eq!((&stream["bad_messages"], &stream["underruns"]), (&json!(0), &json!(0)), "{stream}");
     let recorded = eventually(Duration::from_secs(60), || async {
-        let calls = calls(&app, campaign).await;
+        let calls = app.calls(campaign).await;
         let recording = calls.iter().find(|call| call["attempt"] == 2).map(|call| call["recording"].clone());
         let recording = recording.unwrap_or_default();
         let stored = recording["duration_ms"].as_u64().filter(|_| recording["status"] == "stored");
@@ -135,7 +99,7 @@ async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
         {"do": "interrupt", "after_ms": 1800, "text": "Wait, who gave you my number?"}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
     let (app, campaign) = calling(Setup::default(), json!([interrupts])).await;
     app.campaign_completes(campaign, MINUTES).await;
-    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    let (carrier, ours) = (app.carrier_calls().await, app.calls(campaign).await);
     let stream = &carrier[0]["streams"][0];
     assert!(stream["clears"].as_u64() > Some(0), "{stream}");
     let turns = ours[0]["transcript"].as_array().unwrap();
@@ -155,17 +119,16 @@ async fn after_a_barge_in_the_transcript_holds_what_was_heard_and_no_more() {
 async fn a_call_survives_the_death_of_its_media_process() {
     let (mut app, campaign) = calling(Setup { medias: 2, ..Setup::default() }, json!([interested()])).await;
     eventually(MINUTES, || async {
-        let said = log(&app, "said").await.len();
+        let said = app.logged(None, "said").len();
         if said >= 3 { Ok(()) } else { Err(format!("{said} lines")) }
     })
     .await;
-    let instance: String = sqlx::query_scalar("select media_instance from streams").fetch_one(&app.db).await.unwrap();
-    let held = (0..2).find(|&index| app.medias[index].log().contains(&format!("\"{instance}\""))).unwrap();
+    let held = app.holder().await;
     app.medias[held].kill_9().await;
     app.medias[held].restart();
     app.campaign_completes(campaign, MINUTES).await;
 
-    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    let (carrier, ours) = (app.carrier_calls().await, app.calls(campaign).await);
     assert_eq!((carrier.len(), ours.len()), (1, 1), "the phone rang once");
     assert_eq!(carrier[0]["streams"].as_array().unwrap().len(), 2, "{}", carrier[0]);
     assert_eq!((&ours[0]["disposition"], &ours[0]["resumptions"]), (&json!("qualified"), &json!(1)), "{}", ours[0]);
@@ -187,7 +150,7 @@ async fn an_answer_that_is_lost_is_asked_for_and_the_phone_rings_once() {
     app.upload(campaign, &[PRIYA]).await;
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
-    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    let (carrier, ours) = (app.carrier_calls().await, app.calls(campaign).await);
     assert_eq!((carrier.len(), ours.len()), (1, 1));
     assert_eq!(ours[0]["call_sid"], carrier[0]["sid"]);
     assert_eq!(ours[0]["disposition"], "qualified", "{}", ours[0]);
@@ -210,7 +173,7 @@ async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let (carrier, ours) = (app.carrier_calls().await, calls(&app, campaign).await);
+    let (carrier, ours) = (app.carrier_calls().await, app.calls(campaign).await);
     assert_eq!(carrier[0]["end_cause"], "agent_hung_up", "{}", carrier[0]);
     assert!(carrier[0]["streams"].as_array().unwrap().is_empty(), "{}", carrier[0]);
     assert_eq!(lines(&ours[0], "callee"), ["Who is this?", "Do not call me again."], "{}", ours[0]);
@@ -238,12 +201,12 @@ async fn the_advisor_is_told_who_is_put_through_before_they_are_connected() {
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let whispered = log(&app, "dial.whispered").await;
+    let whispered = app.logged(None, "dial.whispered");
     let [whispered] = &whispered[..] else { panic!("{whispered:?}") };
-    let text = whispered["data"]["texts"][0].as_str().unwrap();
+    let text = whispered.data["texts"][0].as_str().unwrap();
     assert!(text.starts_with("Priyamvada, from your campaign"), "{text}");
     assert!(text.contains("Purpose: "), "{text}");
-    let call = calls(&app, campaign).await.remove(0);
+    let call = app.calls(campaign).await.remove(0);
     let events = call["events"].as_array().unwrap();
     assert!(events.iter().any(|event| event["kind"] == "transferred"), "{events:?}");
     app.finish().await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
+use sandbox::log::{Entry, Filter};
 use sandbox::settings::Settings;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -238,6 +239,38 @@ impl TestApp {
         let url = format!("http://{}/__sandbox/calls", self.world.addr);
         let calls: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
         calls.as_array().or_else(|| calls["calls"].as_array()).cloned().unwrap_or_default()
+    }
+
+    /// What the outside world saw of one kind, of all its services or of one: entries with `seq`, `at` and `data`.
+    pub fn logged(&self, service: Option<&str>, kind: &str) -> Vec<Entry> {
+        let filter = Filter { service: service.map(str::to_owned), kind: Some(kind.into()), ..Filter::default() };
+        self.world.world.log.entries(&filter)
+    }
+
+    /// The campaign's calls with their transcripts and histories, in the order in which they were made.
+    pub async fn calls(&self, campaign: i64) -> Vec<Value> {
+        let list = self.get(&format!("/calls?campaign_id={campaign}&limit=100")).await;
+        let mut calls = Vec::new();
+        for call in list["calls"].as_array().unwrap() {
+            calls.push(self.get(&format!("/calls/{}", call["id"])).await);
+        }
+        calls.sort_by_key(|call| call["id"].as_i64());
+        calls
+    }
+
+    /// The campaign's one call.
+    pub async fn only_call(&self, campaign: i64) -> Value {
+        let mut calls = self.calls(campaign).await;
+        assert_eq!(calls.len(), 1, "one call");
+        calls.remove(0)
+    }
+
+    /// Which of the media processes holds the one stream.
+    pub async fn holder(&self) -> usize {
+        let instance: String =
+            sqlx::query_scalar("select media_instance from streams").fetch_one(&self.db).await.unwrap();
+        let holds = |media: &Process| media.log().contains(&format!("\"{instance}\""));
+        self.medias.iter().position(holds).unwrap_or_else(|| panic!("{instance} is none of ours"))
     }
 
     /// Ends the three processes as a platform does, and holds what must hold after every story: exit 0, no number or name in a
