@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use shared::{
     http_tool::{self, HttpTool, address, is_public},
     id::AccountId,
+    signature,
 };
 
 use crate::dialogue::ToolOutcome;
@@ -70,14 +71,14 @@ impl HttpTools {
             text => serde_json::from_str(text).map_err(|_invalid| "arguments are not JSON")?,
         };
         let body = json!({"id": id, "tool": tool.name, "arguments": arguments, "call": about}).to_string();
-        let signature = http_tool::signature(&http_tool::signing_secret(&self.secret, *account), body.as_bytes());
+        let signature = signature::of(&http_tool::signing_secret(&self.secret, *account), body.as_bytes());
         let asking = async {
             let answer = self
                 .http
                 .post(url)
                 .header("content-type", "application/json")
                 .header("idempotency-key", id)
-                .header("x-trunkline-signature", signature)
+                .header(signature::HEADER, signature)
                 .body(body)
                 .send()
                 .await
@@ -181,7 +182,7 @@ mod tests {
         let [(headers, body)] = &seen[..] else { panic!("asked {} times", seen.len()) };
         assert_eq!(headers["idempotency-key"], "7-c1");
         let secret = http_tool::signing_secret(&"installation".into(), AccountId(3));
-        assert_eq!(headers["x-trunkline-signature"], http_tool::signature(&secret, body).as_str());
+        assert_eq!(headers["x-trunkline-signature"], signature::of(&secret, body).as_str());
         assert!(!String::from_utf8_lossy(body).contains(secret.expose_secret()));
         let body: Value = serde_json::from_slice(body).unwrap();
         assert_eq!(body, json!({"id": "7-c1", "tool": "check", "arguments": {"flat": "302"}, "call": {"call_id": 7}}));

@@ -53,6 +53,7 @@ pub mod report;
 pub mod resumption;
 pub mod retry_policy;
 pub mod settle;
+pub mod signature;
 pub mod storage;
 pub mod stream;
 pub mod sweep;

@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
-use secrecy::ExposeSecret;
 use serde_json::json;
-use sha2::Sha256;
 use shared::alert::{self, Alert};
 use shared::jobs::deliver_alert::DeliverAlert;
+use shared::signature;
 
 use crate::context::{AlertWebhook, Context};
 use crate::queue::{JobContext, JobError, JobResultExt};
@@ -55,7 +53,7 @@ async fn send(alert: &Alert, webhook: &AlertWebhook, http: &reqwest::Client) -> 
         .timeout(ANSWER_WITHIN)
         .header("content-type", "application/json")
         .header("x-trunkline-id", id)
-        .header("x-trunkline-signature", signature(webhook.secret.expose_secret(), body.as_bytes()))
+        .header(signature::HEADER, signature::of(&webhook.secret, body.as_bytes()))
         .body(body);
     // Its URL may hold a secret of the receiver's.
     let answer = request.send().await.map_err(reqwest::Error::without_url).retry()?;
@@ -73,28 +71,5 @@ async fn send(alert: &Alert, webhook: &AlertWebhook, http: &reqwest::Client) -> 
                 _ => Err(JobError::Retry(anyhow::anyhow!("the webhook answered {}", status.as_u16()))),
             }
         }
-    }
-}
-
-/// `sha256=` and the hexadecimal HMAC-SHA256 of the body.
-fn signature(secret: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signature_is_the_one_that_every_library_computes() {
-        // RFC 4231, test case 2.
-        assert_eq!(
-            signature("Jefe", b"what do ya want for nothing?"),
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
     }
 }
