@@ -10,7 +10,7 @@ use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
 use crate::turn::{self, Turn};
 use crate::voice_agent::VoiceAgentSettings;
-use crate::voicemail_recording::{self, VoicemailRecording};
+use crate::voicemail_recording::VoicemailRecording;
 
 /// The live call that a stream belongs to, by the carrier's own call id.
 ///
@@ -165,6 +165,8 @@ pub async fn begin(
     let known = sqlx::query!(
         r#"
         select v.settings, g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
+            g.voicemail_recording_key as "recording_key?", g.voicemail_recording_title as "recording_title?",
+            g.voicemail_recording_ms as "recording_ms?",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
                 status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
                 consent_basis,consent_at,consent_source}'::text[]
@@ -198,9 +200,11 @@ pub async fn begin(
         language: known.language,
         records: known.records,
         voicemail_message: known.voicemail_message,
-        voicemail_recording: match call.campaign_id {
-            Some(campaign) => voicemail_recording::of_campaign(&mut *db, call.account_id, campaign).await?,
-            None => None,
+        voicemail_recording: match (known.recording_key, known.recording_title, known.recording_ms) {
+            (Some(object_key), Some(title), Some(duration_ms)) => {
+                Some(VoicemailRecording { object_key, title, duration_ms })
+            }
+            _ => None,
         },
         lead,
         answers: object(known.answers),
