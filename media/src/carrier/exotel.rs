@@ -4,20 +4,16 @@
 //! integers. The parser takes all of it, even both spellings in one frame; the writer sends the superset that no
 //! capture contradicts: `stream_sid` everywhere, `streamSid` beside it in `mark` and `clear`, every number a string.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
     CarrierEvent, FrameError, SAMPLE_RATE_HZ, StreamStart, event_name,
-    json::{Number, Text, body, digit, text_at},
+    json::{self, Media, Text, body, text_at},
 };
-
-/// Decoded audio in one frame, by Exotel's document.
-const MAX_PAYLOAD_BYTES: usize = 100_000;
 
 /// Decoded payloads must be a multiple of this, or the platform waits 20 ms after the short packet: an audible gap.
 pub const PAYLOAD_UNIT_BYTES: usize = 320;
@@ -37,8 +33,8 @@ impl Reader {
             "media" => self.media(&frame, samples),
             "connected" => Ok(CarrierEvent::Connected),
             "start" => start(&frame).map(CarrierEvent::Start),
-            "dtmf" => dtmf(&frame),
-            "mark" => mark(&frame),
+            "dtmf" => json::dtmf(frame.dtmf, &["digit", "digits"]),
+            "mark" => json::mark(frame.mark),
             "clear" => Ok(CarrierEvent::Clear),
             "stop" => Ok(CarrierEvent::Stop { reason: body(frame.stop).and_then(|b| text_at(&b, &["reason"])) }),
             other => Ok(CarrierEvent::Unknown { kind: event_name(other) }),
@@ -46,17 +42,10 @@ impl Reader {
     }
 
     fn media(&mut self, frame: &Frame<'_>, samples: &mut Vec<i16>) -> Result<CarrierEvent, FrameError> {
-        let missing = FrameError::Missing { event: "media", field: "media.payload" };
-        let Some(media) = &frame.media else { return Err(missing) };
-        let Some(Text(payload)) = &media.payload else { return Err(missing) };
-        if payload.len() > MAX_PAYLOAD_BYTES.div_ceil(3) * 4 {
-            return Err(FrameError::TooLong { limit: MAX_PAYLOAD_BYTES });
-        }
-        self.bytes.resize(base64::decoded_len_estimate(payload.len()), 0);
-        let length = STANDARD.decode_slice(payload.as_bytes(), &mut self.bytes).map_err(FrameError::NotBase64)?;
+        let (bytes, event) = json::media(frame.media.as_ref(), &mut self.bytes)?;
         // An odd last byte has no partner: half a sample is noise.
-        samples.extend(self.bytes[..length].as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));
-        Ok(CarrierEvent::Media { timestamp_ms: media.timestamp.map(|n| n.0) })
+        samples.extend(bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));
+        Ok(event)
     }
 }
 
@@ -79,14 +68,6 @@ struct Frame<'a> {
     stream_sid: Option<Text<'a>>,
     #[serde(borrow, default, rename = "streamSid")]
     stream_sid_camel: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow, default)]
-    payload: Option<Text<'a>>,
-    #[serde(default)]
-    timestamp: Option<Number>,
 }
 
 fn start(frame: &Frame<'_>) -> Result<StreamStart, FrameError> {
@@ -135,19 +116,6 @@ fn custom_parameters(object: &serde_json::Map<String, Value>) -> BTreeMap<String
     parameters
 }
 
-fn dtmf(frame: &Frame<'_>) -> Result<CarrierEvent, FrameError> {
-    let missing = FrameError::Missing { event: "dtmf", field: "dtmf.digit" };
-    let pressed = body(frame.dtmf).and_then(|b| text_at(&b, &["digit", "digits"]));
-    pressed.and_then(|pressed| digit(&pressed)).map(|digit| CarrierEvent::Dtmf { digit }).ok_or(missing)
-}
-
-fn mark(frame: &Frame<'_>) -> Result<CarrierEvent, FrameError> {
-    body(frame.mark)
-        .and_then(|b| text_at(&b, &["name"]))
-        .map(|name| CarrierEvent::Mark { name })
-        .ok_or(FrameError::Missing { event: "mark", field: "mark.name" })
-}
-
 /// Encodes frames for one stream. Frames share a buffer that grows to its working size once.
 #[derive(Debug)]
 pub struct Writer {
@@ -183,19 +151,10 @@ impl Writer {
         self.pcm.resize(self.pcm.len().next_multiple_of(PAYLOAD_UNIT_BYTES), 0);
 
         let Self { sid, sequence, chunk, buffer, pcm } = self;
-        let encoded = pcm.len().div_ceil(3) * 4;
-        buffer.reserve(encoded + sid.len() + 192);
-        write!(
-            buffer,
+        let head = format_args!(
             r#"{{"event":"media","stream_sid":{sid},"sequence_number":"{sequence}","media":{{"chunk":"{chunk}","timestamp":"{timestamp_ms}","payload":""#
-        )
-        .expect("a BytesMut grows");
-        let payload_at = buffer.len();
-        buffer.resize(payload_at + encoded, 0);
-        STANDARD
-            .encode_slice(&*pcm, &mut buffer[payload_at..])
-            .expect("the space was computed for exactly this many bytes");
-        buffer.put_slice(br#""}}"#);
+        );
+        json::put_media(buffer, head, pcm);
         self.buffer.split().freeze()
     }
 
@@ -220,6 +179,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
     use super::*;
 
     fn parse(text: &str) -> Result<CarrierEvent, FrameError> {

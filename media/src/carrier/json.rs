@@ -1,9 +1,17 @@
-//! Reading the carriers' frames: tolerant of what is a string here and a number there.
+//! What the carriers' frames have in common: they are read tolerantly of what is a string here and a number there, and hold audio as
+//! base64.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, value::RawValue};
+
+use super::{CarrierEvent, FrameError};
 
 /// A string borrowed from the frame unless it holds escapes (some encoders write `\/` in base64).
 #[derive(Deserialize)]
@@ -57,6 +65,63 @@ pub(super) fn text_at(body: &Value, keys: &[&str]) -> Option<String> {
 }
 
 /// The key in a text. Digits have been seen inside an extra pair of quotes.
-pub(super) fn digit(pressed: &str) -> Option<char> {
+fn digit(pressed: &str) -> Option<char> {
     pressed.chars().find(|c| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D'))
+}
+
+/// Decoded audio in one frame at most, by Exotel's document; no carrier sends as much.
+const MAX_PAYLOAD_BYTES: usize = 100_000;
+
+/// The body of a media frame, the one that must be read fast.
+#[derive(Deserialize)]
+pub(super) struct Media<'a> {
+    #[serde(borrow, default)]
+    payload: Option<Text<'a>>,
+    #[serde(default)]
+    timestamp: Option<Number>,
+}
+
+/// The bytes of a media frame's audio, in `buffer`, and what event it is.
+pub(super) fn media<'b>(
+    media: Option<&Media<'_>>,
+    buffer: &'b mut Vec<u8>,
+) -> Result<(&'b [u8], CarrierEvent), FrameError> {
+    let missing = FrameError::Missing { event: "media", field: "media.payload" };
+    let Some(media) = media else { return Err(missing) };
+    let Some(Text(payload)) = &media.payload else { return Err(missing) };
+    if payload.len() > MAX_PAYLOAD_BYTES.div_ceil(3) * 4 {
+        return Err(FrameError::TooLong { limit: MAX_PAYLOAD_BYTES });
+    }
+    buffer.resize(base64::decoded_len_estimate(payload.len()), 0);
+    let length = STANDARD.decode_slice(payload.as_bytes(), buffer).map_err(FrameError::NotBase64)?;
+    Ok((&buffer[..length], CarrierEvent::Media { timestamp_ms: media.timestamp.map(|n| n.0) }))
+}
+
+/// A key was pressed: the first of `keys` names it.
+pub(super) fn dtmf(raw: Option<&RawValue>, keys: &[&str]) -> Result<CarrierEvent, FrameError> {
+    let pressed = body(raw).and_then(|body| digit(&text_at(&body, keys)?));
+    let digit = pressed.ok_or(FrameError::Missing { event: "dtmf", field: "dtmf.digit" })?;
+    Ok(CarrierEvent::Dtmf { digit })
+}
+
+/// A mark came back.
+pub(super) fn mark(raw: Option<&RawValue>) -> Result<CarrierEvent, FrameError> {
+    let name = body(raw).and_then(|body| text_at(&body, &["name"]));
+    Ok(CarrierEvent::Mark { name: name.ok_or(FrameError::Missing { event: "mark", field: "mark.name" })? })
+}
+
+/// Room for a media frame without its audio.
+const HEAD_BYTES: usize = 256;
+
+/// One media frame: `head` goes up to the quote that opens the payload. The buffer grows to its working size once.
+pub(super) fn put_media(buffer: &mut BytesMut, head: fmt::Arguments<'_>, audio: &[u8]) {
+    let encoded = audio.len().div_ceil(3) * 4;
+    buffer.reserve(encoded + HEAD_BYTES);
+    buffer.write_fmt(head).expect("a BytesMut grows");
+    let payload_at = buffer.len();
+    buffer.resize(payload_at + encoded, 0);
+    STANDARD
+        .encode_slice(audio, &mut buffer[payload_at..])
+        .expect("the space was computed for exactly this many bytes");
+    buffer.put_slice(br#""}}"#);
 }

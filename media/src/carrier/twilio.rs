@@ -3,21 +3,16 @@
 //! Every number but the media format's is a string. What we send has no fixed length and is played in order; a mark is echoed
 //! when all before it has been played, and `clear` echoes every pending mark at once.
 
-use std::fmt::Write;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
     CarrierEvent, FrameError, SAMPLE_RATE_HZ, StreamStart, event_name,
-    json::{Number, Text, body, digit, text_at},
+    json::{self, Media, Text, body, text_at},
 };
 use crate::audio::g711;
 
-/// Twilio sends 160 bytes a frame; a frame of many seconds is none of its.
-const MAX_PAYLOAD_BYTES: usize = 100_000;
 const ENCODING: &str = "audio/x-mulaw";
 
 /// Decodes frames, reusing one buffer for the bytes between base64 and samples.
@@ -35,14 +30,8 @@ impl Reader {
             "media" => self.media(&frame, samples),
             "connected" => Ok(CarrierEvent::Connected),
             "start" => start(&frame).map(CarrierEvent::Start),
-            "dtmf" => body(frame.dtmf)
-                .and_then(|dtmf| digit(&text_at(&dtmf, &["digit"])?))
-                .map(|digit| CarrierEvent::Dtmf { digit })
-                .ok_or(FrameError::Missing { event: "dtmf", field: "dtmf.digit" }),
-            "mark" => body(frame.mark)
-                .and_then(|mark| text_at(&mark, &["name"]))
-                .map(|name| CarrierEvent::Mark { name })
-                .ok_or(FrameError::Missing { event: "mark", field: "mark.name" }),
+            "dtmf" => json::dtmf(frame.dtmf, &["digit"]),
+            "mark" => json::mark(frame.mark),
             // It says nothing about why: the human hung up, or the call was ended from outside.
             "stop" => Ok(CarrierEvent::Stop { reason: None }),
             other => Ok(CarrierEvent::Unknown { kind: event_name(other) }),
@@ -50,16 +39,9 @@ impl Reader {
     }
 
     fn media(&mut self, frame: &Frame<'_>, samples: &mut Vec<i16>) -> Result<CarrierEvent, FrameError> {
-        let missing = FrameError::Missing { event: "media", field: "media.payload" };
-        let Some(media) = &frame.media else { return Err(missing) };
-        let Some(Text(payload)) = &media.payload else { return Err(missing) };
-        if payload.len() > MAX_PAYLOAD_BYTES.div_ceil(3) * 4 {
-            return Err(FrameError::TooLong { limit: MAX_PAYLOAD_BYTES });
-        }
-        self.bytes.resize(base64::decoded_len_estimate(payload.len()), 0);
-        let length = STANDARD.decode_slice(payload.as_bytes(), &mut self.bytes).map_err(FrameError::NotBase64)?;
-        samples.extend(self.bytes[..length].iter().map(|code| g711::decode_ulaw(*code)));
-        Ok(CarrierEvent::Media { timestamp_ms: media.timestamp.map(|n| n.0) })
+        let (bytes, event) = json::media(frame.media.as_ref(), &mut self.bytes)?;
+        samples.extend(bytes.iter().map(|code| g711::decode_ulaw(*code)));
+        Ok(event)
     }
 }
 
@@ -77,14 +59,6 @@ struct Frame<'a> {
     mark: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "streamSid")]
     stream_sid: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Media<'a> {
-    #[serde(borrow, default)]
-    payload: Option<Text<'a>>,
-    #[serde(default)]
-    timestamp: Option<Number>,
 }
 
 fn start(frame: &Frame<'_>) -> Result<StreamStart, FrameError> {
@@ -132,15 +106,8 @@ impl Writer {
         self.codes.clear();
         self.codes.extend(samples.iter().map(|sample| g711::encode_ulaw(*sample)));
         let Self { sid, buffer, codes } = self;
-        let encoded = codes.len().div_ceil(3) * 4;
-        buffer.reserve(encoded + sid.len() + 64);
-        write!(buffer, r#"{{"event":"media","streamSid":{sid},"media":{{"payload":""#).expect("a BytesMut grows");
-        let payload_at = buffer.len();
-        buffer.resize(payload_at + encoded, 0);
-        STANDARD
-            .encode_slice(&*codes, &mut buffer[payload_at..])
-            .expect("the space was computed for exactly this many bytes");
-        buffer.put_slice(br#""}}"#);
+        let head = format_args!(r#"{{"event":"media","streamSid":{sid},"media":{{"payload":""#);
+        json::put_media(buffer, head, codes);
         self.buffer.split().freeze()
     }
 
@@ -158,6 +125,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
     use super::*;
 
     fn parse(text: &str) -> Result<CarrierEvent, FrameError> {
