@@ -4,8 +4,7 @@
 use shared::language::{self, Language};
 
 use super::output::{CallEvent, Output};
-use super::{Dialogue, phrases, prompt_of};
-use crate::playbook::Lines;
+use super::{Dialogue, phrases};
 
 /// In the middle of a conversation so many words make a change of language; a single foreign one does not.
 const WORDS_TO_CHANGE: usize = 3;
@@ -58,10 +57,8 @@ impl Dialogue {
         if !self.settings.also_speaks.contains(&before) {
             self.settings.also_speaks.push(before);
         }
-        if self.settings.lines.is_none() {
-            self.lines = Lines::for_language(&tag);
-        }
-        self.system_prompt = prompt_of(&self.settings, &self.history.collected);
+        self.lines = self.settings.fixed_lines();
+        self.system_prompt = self.settings.system_prompt(&self.history.collected);
         self.discard_draft();
         self.event(CallEvent::LanguageChanged { language: tag.clone() });
         self.emit(Output::SpeakLanguage { language: tag });

@@ -17,6 +17,17 @@ const SILENCE_MS: u64 = 2_500;
 /// A greeting that goes on for longer is not waited for.
 const LONGEST_GREETING_MS: u64 = 30_000;
 
+/// May somebody whose words these are be a machine?
+pub(crate) fn may_be(now: CallTime, human_turns: u32) -> bool {
+    now <= CallTime::from_millis(LISTEN_FOR_MS) && human_turns <= MOST_TURNS
+}
+
+/// When the message is left although no beep was heard. `silent_since`: `None` while the machine, found at `since`, talks.
+pub(crate) fn message_due(since: CallTime, silent_since: Option<CallTime>) -> CallTime {
+    let latest = since + ms(LONGEST_GREETING_MS);
+    silent_since.map_or(latest, |silent| (silent.max(since) + ms(SILENCE_MS)).min(latest))
+}
+
 /// Waiting for the beep, to leave what there is to leave.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
@@ -30,8 +41,7 @@ pub(super) struct Waiting {
 impl Dialogue {
     /// After new words: are they a machine's?
     pub(super) fn look_for_machine(&mut self) {
-        let late = self.now > CallTime::from_millis(LISTEN_FOR_MS) || self.human_turns > MOST_TURNS;
-        if late || self.machine_found || self.history.gap.is_some() {
+        if !may_be(self.now, self.human_turns) || self.machine_found || self.history.gap.is_some() {
             return;
         }
         let mut words = phrases::words(&self.history.human_text());
@@ -72,12 +82,8 @@ impl Dialogue {
     /// When the message is left although no beep was heard.
     pub(super) fn machine_waited(&self) -> Option<CallTime> {
         let waiting = self.machine.as_ref()?;
-        let silent_since = match self.utterance.as_ref().map(|utterance| utterance.silent_since()) {
-            Some(None) => return Some(waiting.since + ms(LONGEST_GREETING_MS)),
-            Some(Some(silent)) => silent.max(waiting.since),
-            None => waiting.since,
-        };
-        Some((silent_since + ms(SILENCE_MS)).min(waiting.since + ms(LONGEST_GREETING_MS)))
+        let silent_since = self.utterance.as_ref().map_or(Some(waiting.since), |utterance| utterance.silent_since());
+        Some(message_due(waiting.since, silent_since))
     }
 
     /// The beep, or what stands for it.

@@ -21,7 +21,7 @@ pub mod history;
 pub mod input;
 mod languages;
 mod listening;
-mod machine;
+pub(crate) mod machine;
 pub mod output;
 pub(crate) mod phrases;
 #[cfg(test)]
@@ -53,7 +53,7 @@ pub use phrases::Machine;
 pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, OnMachine, Opening};
 pub use timers::Reason;
 
-use crate::playbook::{Lines, prompt};
+use crate::playbook::Lines;
 use endpointing::Endpointing;
 use reply::{Draft, Kind, Reply};
 use tools::Ledger;
@@ -187,14 +187,12 @@ pub struct Dialogue {
 impl Dialogue {
     /// `resume`: the stored turns of a conversation whose stream has ended; it is taken up where it was, see `resuming`.
     pub fn new(mut settings: DialogueSettings, resume: Option<History>) -> Self {
-        for (key, value) in [("agent_name", &settings.playbook.agent_name), ("company", &settings.playbook.company)] {
-            settings.facts.entry(key.to_owned()).or_insert_with(|| value.clone());
-        }
+        settings.name_the_agent();
         let history = resume.unwrap_or_default();
         let (human_turns, agent_turns) = history.turns();
-        let system_prompt = prompt_of(&settings, &history.collected);
+        let system_prompt = settings.system_prompt(&history.collected);
         Self {
-            lines: settings.lines.clone().unwrap_or_else(|| Lines::for_language(&settings.language)),
+            lines: settings.fixed_lines(),
             system_prompt,
             tools: tools::offered(&settings),
             now: CallTime::ZERO,
@@ -465,19 +463,8 @@ impl Dialogue {
 
     /// So close to the limit that the next turn of the agent is the goodbye.
     fn is_wrapping_up(&self) -> bool {
-        let max = self.settings.limits.max_duration_ms;
-        self.now >= CallTime::from_millis(max - self.settings.limits.wrap_up_ms.min(max / 4))
+        self.now >= self.settings.limits.wraps_up_at()
     }
-}
-
-fn prompt_of(settings: &DialogueSettings, collected: &BTreeMap<String, String>) -> String {
-    let situation = prompt::Situation {
-        facts: &settings.facts,
-        language: &settings.language,
-        local_time: settings.local_time.as_deref(),
-        collected,
-    };
-    prompt::system_prompt(&settings.playbook, situation)
 }
 
 fn ms(ms: u64) -> Duration {

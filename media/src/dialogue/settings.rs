@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use shared::language::{self, Language};
 use shared::outgoing_message::MessageTemplate;
 
+use super::input::CallTime;
 use super::output::ToolSpec;
-use crate::playbook::{Lines, Playbook};
+use crate::playbook::{Lines, Playbook, prompt};
 
 /// What is known about the person, by name (`lead_name`, `property_type`, `budget`, `location`, `agent_name`, ...): the
 /// variables of greeting and prompt. Values come from uploads, so they are data and never instructions.
@@ -78,6 +79,29 @@ impl DialogueSettings {
 }
 
 impl DialogueSettings {
+    /// The facts know the agent's own name and its company's, so that every text can hold them.
+    pub(crate) fn name_the_agent(&mut self) {
+        for (key, value) in [("agent_name", &self.playbook.agent_name), ("company", &self.playbook.company)] {
+            self.facts.entry(key.to_owned()).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// The fixed lines in the language that is spoken.
+    pub(crate) fn fixed_lines(&self) -> Lines {
+        self.lines.clone().unwrap_or_else(|| Lines::for_language(&self.language))
+    }
+
+    /// What the model is told before all else. `collected`: answers from before a resume.
+    pub(crate) fn system_prompt(&self, collected: &BTreeMap<String, String>) -> String {
+        let situation = prompt::Situation {
+            facts: &self.facts,
+            language: &self.language,
+            local_time: self.local_time.as_deref(),
+            collected,
+        };
+        prompt::system_prompt(&self.playbook, situation)
+    }
+
     /// The first words, in the language that is spoken: the voice agent's own, else the playbook's.
     pub fn greeting(&self) -> &str {
         let own = in_language(&self.greetings, &self.language);
@@ -163,6 +187,18 @@ pub struct Limits {
     pub playout_stuck_ms: u64,
     /// Hang up this long after the goodbye's audio should have ended.
     pub drain_slack_ms: u64,
+}
+
+impl Limits {
+    /// From here on the next turn of the agent is the goodbye.
+    pub(crate) fn wraps_up_at(&self) -> CallTime {
+        CallTime::from_millis(self.max_duration_ms - self.wrap_up_ms.min(self.max_duration_ms / 4))
+    }
+
+    /// Here the goodbye is spoken.
+    pub(crate) fn goodbye_at(&self) -> CallTime {
+        CallTime::from_millis(self.max_duration_ms - self.goodbye_ms.min(self.max_duration_ms / 8))
+    }
 }
 
 impl Default for Limits {

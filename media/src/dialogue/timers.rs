@@ -79,7 +79,7 @@ impl Dialogue {
         earliest.offer(CallTime::from_millis(max), Reason::MaxDuration);
         let closing = self.reply.as_ref().is_some_and(|reply| reply.then_end.is_some());
         if !closing {
-            earliest.offer(CallTime::from_millis(max - limits.goodbye_ms.min(max / 8)), Reason::TimeForGoodbye);
+            earliest.offer(limits.goodbye_at(), Reason::TimeForGoodbye);
             if let Some(since) = self.stt_down {
                 earliest.offer(since + ms(limits.stt_down_ms), Reason::TranscriptDown);
             }

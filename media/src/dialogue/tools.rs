@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::http_tool;
 
 use super::input::{CallTime, ToolOutcome};
-use super::output::{Output, ToolSpec};
+use super::output::{CallEvent, EndReason, Output, ToolSpec};
 use super::settings::DialogueSettings;
 use crate::{playbook::prompt, spoken};
 
@@ -140,19 +140,59 @@ pub(crate) fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str
     }
 }
 
+/// What a call of a built-in tool comes to, whoever holds the conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Deed {
+    /// This goes out, and the model is told so much.
+    Done { output: Box<Output>, told: String },
+    /// Nobody is to call again.
+    Forbids { note: Option<String>, told: String },
+    /// The conversation ends with this reply. The model is told when it is complete.
+    Ends { event: CallEvent, reason: EndReason },
+}
+
+/// What `call` comes to at `now`. The error is a sentence for the model.
+pub(crate) fn deed(call: BuiltIn, settings: &DialogueSettings, now: CallTime) -> Result<Deed, &'static str> {
+    Ok(match call {
+        BuiltIn::EndCall { disposition } => {
+            Deed::Ends { event: CallEvent::EndRequested { disposition }, reason: EndReason::AgentFinished }
+        }
+        BuiltIn::TransferToHuman { .. } if !settings.can_transfer => return Err("nobody is there to transfer to"),
+        BuiltIn::TransferToHuman { note } => {
+            Deed::Ends { event: CallEvent::TransferRequested { note }, reason: EndReason::TransferToHuman }
+        }
+        BuiltIn::RecordAnswer { field, .. } if !settings.playbook.knows_field(&field) => {
+            return Err("there is no such field");
+        }
+        BuiltIn::RecordAnswer { field, value } => {
+            Deed::Done { output: Box::new(Output::RecordAnswer { field, value, at: now }), told: "noted".to_owned() }
+        }
+        BuiltIn::ScheduleCallback { when, note } => {
+            let told = callback_noted(&when, &settings.language);
+            Deed::Done { output: Box::new(Output::Event(CallEvent::CallbackRequested { when, note })), told }
+        }
+        BuiltIn::SendMessage { message } => {
+            let output = text_message(settings, &message).ok_or("there is no such message")?;
+            Deed::Done { output: Box::new(output), told: "it is on its way and arrives within a minute".to_owned() }
+        }
+        BuiltIn::MarkDoNotCall { note } => {
+            let told = "noted; apologise briefly, say goodbye and end the call".to_owned();
+            Deed::Forbids { note, told }
+        }
+    })
+}
+
 /// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the human
 /// can put it right.
-pub(crate) fn callback_noted(when: &str, language: &str) -> String {
+fn callback_noted(when: &str, language: &str) -> String {
     match spoken::moment(when, language) {
         Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
         None => "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned(),
     }
 }
 
-pub(crate) const MESSAGE_SENT: &str = "it is on its way and arrives within a minute";
-
 /// The text message that the model calls so.
-pub(crate) fn text_message(settings: &DialogueSettings, name: &str) -> Option<Output> {
+fn text_message(settings: &DialogueSettings, name: &str) -> Option<Output> {
     let template = settings.messages.iter().find(|template| template.name == name)?;
     Some(Output::SendMessage {
         template: template.name.clone(),

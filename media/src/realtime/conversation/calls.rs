@@ -4,7 +4,7 @@ use super::Conversation;
 use super::reply::{Called, Reply};
 use crate::dialogue::{
     CallEvent, EndReason, Epoch, Evidence, Output, ToolOutcome,
-    tools::{self, BuiltIn},
+    tools::{self, Deed},
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -31,8 +31,9 @@ impl Conversation {
             }
             return self.refuse_call(&ledger_id, name, "there is no such tool");
         }
-        match tools::parse(&name, &arguments) {
-            Ok(call) => self.run_built_in(epoch, &ledger_id, call),
+        let deed = tools::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        match deed {
+            Ok(deed) => self.carry_out(epoch, &ledger_id, deed),
             Err(problem) => self.refuse_call(&ledger_id, name, problem),
         }
     }
@@ -42,44 +43,24 @@ impl Conversation {
         self.event(CallEvent::ToolFailed { name, problem });
     }
 
-    fn run_built_in(&mut self, epoch: Epoch, id: &str, call: BuiltIn) {
-        let mut done = "noted".to_owned();
-        match call {
-            BuiltIn::EndCall { disposition } => {
-                self.event(CallEvent::EndRequested { disposition });
-                return self.want_end(epoch, EndReason::AgentFinished);
+    fn carry_out(&mut self, epoch: Epoch, id: &str, deed: Deed) {
+        match deed {
+            Deed::Ends { event, reason } => {
+                self.event(event);
+                self.want_end(epoch, reason);
             }
-            BuiltIn::TransferToHuman { note } => {
-                if !self.settings.can_transfer {
-                    return self.refuse_call(id, "transfer_to_human".to_owned(), "nobody is there to transfer to");
-                }
-                self.event(CallEvent::TransferRequested { note });
-                return self.want_end(epoch, EndReason::TransferToHuman);
-            }
-            BuiltIn::RecordAnswer { field, value } => {
-                if !self.settings.playbook.knows_field(&field) {
-                    return self.refuse_call(id, "record_answer".to_owned(), "there is no such field");
-                }
-                self.history.collected.insert(field.clone(), value.clone());
-                self.emit(Output::RecordAnswer { field, value, at: self.now });
-            }
-            BuiltIn::ScheduleCallback { when, note } => {
-                done = tools::callback_noted(&when, &self.settings.language);
-                self.event(CallEvent::CallbackRequested { when, note });
-            }
-            BuiltIn::SendMessage { message } => {
-                let Some(order) = tools::text_message(&self.settings, &message) else {
-                    return self.refuse_call(id, "send_message".to_owned(), "there is no such message");
-                };
-                self.emit(order);
-                done = tools::MESSAGE_SENT.to_owned();
-            }
-            BuiltIn::MarkDoNotCall { note } => {
+            Deed::Forbids { note, told } => {
                 self.forbid_calls(Evidence::Tool, note);
-                done = "noted; apologise briefly, say goodbye and end the call".to_owned();
+                self.ledger.answer(id, ToolOutcome::Ok(told));
+            }
+            Deed::Done { output, told } => {
+                if let Output::RecordAnswer { field, value, .. } = &*output {
+                    self.history.collected.insert(field.clone(), value.clone());
+                }
+                self.emit(*output);
+                self.ledger.answer(id, ToolOutcome::Ok(told));
             }
         }
-        self.ledger.answer(id, ToolOutcome::Ok(done));
     }
 
     /// The end waits for the rest of the answer, so that a barge-in can still prevent it; the call is answered then.

@@ -3,7 +3,7 @@
 
 use super::{Asked, Conversation, ms, phrases, prompt, turns::Settled};
 use crate::dialogue::{
-    CallEvent, CallTime, EndReason, Evidence, Latency, OnMachine, Output, Speaker,
+    CallEvent, CallTime, EndReason, Evidence, Latency, OnMachine, Output, Speaker, machine,
     utterance::{push_words, with_keys},
 };
 use crate::realtime::wire::{ClientEvent, Item};
@@ -12,14 +12,6 @@ use crate::realtime::wire::{ClientEvent, Item};
 const MOST_FALSE_ALARMS: u32 = 2;
 /// A short word may be over before the server says that it has begun.
 const SAME_SPEECH_MS: u64 = 1_000;
-/// A machine speaks first. Later on, such words are a person's, about machines.
-const LISTEN_FOR_MS: u64 = 25_000;
-/// Turns in which it may have said it.
-const MOST_TURNS: u32 = 2;
-/// Without a beep the message follows this much silence.
-const SILENCE_MS: u64 = 2_500;
-/// A machine's greeting that goes on for longer is not waited for.
-const LONGEST_GREETING_MS: u64 = 30_000;
 
 /// A machine has answered.
 #[derive(Debug, Clone)]
@@ -167,8 +159,7 @@ impl Conversation {
     // ---- machines ---------------------------------------------------------------------------------------------------
 
     fn look_for_machine(&mut self) {
-        let late = self.now > CallTime::from_millis(LISTEN_FOR_MS) || self.human_turns > MOST_TURNS;
-        if late || self.machine.is_some() || self.history.gap.is_some() {
+        if !machine::may_be(self.now, self.human_turns) || self.machine.is_some() || self.history.gap.is_some() {
             return;
         }
         let mut said = self.history.human_text();
@@ -194,12 +185,8 @@ impl Conversation {
     /// When the message is left although no beep was heard.
     pub(super) fn machine_waited(&self) -> Option<CallTime> {
         let waiting = self.machine.as_ref().filter(|machine| machine.is_waited_for())?;
-        let latest = waiting.since + ms(LONGEST_GREETING_MS);
-        let silent_since = match (self.voice.since, self.voice.ended) {
-            (Some(_), _) => return Some(latest),
-            (None, ended) => ended.unwrap_or(waiting.since).max(waiting.since),
-        };
-        Some((silent_since + ms(SILENCE_MS)).min(latest))
+        let silent_since = self.voice.since.is_none().then(|| self.voice.ended.unwrap_or(waiting.since));
+        Some(machine::message_due(waiting.since, silent_since))
     }
 
     /// The beep, or what stands for it.

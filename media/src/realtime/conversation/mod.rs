@@ -125,13 +125,11 @@ impl Conversation {
     /// `resume`: the stored turns of a conversation whose stream has ended. `exact_by_voice`: a voice is chosen for what must be
     /// said word for word.
     pub fn new(mut settings: DialogueSettings, resume: Option<History>, exact_by_voice: bool) -> Self {
-        for (key, value) in [("agent_name", &settings.playbook.agent_name), ("company", &settings.playbook.company)] {
-            settings.facts.entry(key.to_owned()).or_insert_with(|| value.clone());
-        }
+        settings.name_the_agent();
         let history = resume.unwrap_or_default();
         let (human_turns, agent_turns) = history.turns();
         Self {
-            lines: settings.lines.clone().unwrap_or_else(|| Lines::for_language(&settings.language)),
+            lines: settings.fixed_lines(),
             tools: tools::offered(&settings),
             exact_by_voice,
             now: CallTime::ZERO,
@@ -309,13 +307,7 @@ impl Conversation {
 
     /// What a new socket is told: the conversation as it was heard, and all that was noted.
     fn session(&self) -> Session {
-        let situation = prompt::Situation {
-            facts: &self.settings.facts,
-            language: &self.settings.language,
-            local_time: self.settings.local_time.as_deref(),
-            collected: &self.history.collected,
-        };
-        let instructions = prompt::system_prompt(&self.settings.playbook, situation);
+        let instructions = self.settings.system_prompt(&self.history.collected);
         let said = self.history.messages("", &[], &|id| self.ledger.answer_of(id)).into_iter().filter_map(|message| {
             match message {
                 Message::User { text } => Some(Item::Said(Speaker::Human, text)),
@@ -356,8 +348,7 @@ impl Conversation {
 
     /// So close to the limit that the next turn of the agent is the goodbye.
     fn is_wrapping_up(&self) -> bool {
-        let max = self.settings.limits.max_duration_ms;
-        self.now >= CallTime::from_millis(max - self.settings.limits.wrap_up_ms.min(max / 4))
+        self.now >= self.settings.limits.wraps_up_at()
     }
 
     fn is_closing(&self) -> bool {

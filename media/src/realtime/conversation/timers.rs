@@ -68,8 +68,7 @@ impl Conversation {
             return earliest.0;
         }
         if !self.is_closing() {
-            let at = CallTime::from_millis(max - limits.goodbye_ms.min(max / 8));
-            earliest.offer(Some(at), Reason::TimeForGoodbye);
+            earliest.offer(Some(limits.goodbye_at()), Reason::TimeForGoodbye);
         }
         let running = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name));
         earliest.offer(running.map(|(since, ..)| since + ms(limits.tool_ms)), Reason::ToolLate);
