@@ -73,7 +73,8 @@ pub(super) const YES: &[&str] = &[
 pub(super) const NO: &[&str] =
     &["no", "nope", "nah", "nahi", "nahin", "not really", "not now", "no thanks", "नहीं", "नही"];
 
-const NUMBERS: &[&str] = &[
+/// The English numbers below twenty, and the tens.
+pub(super) const SMALL: [&str; 20] = [
     "zero",
     "one",
     "two",
@@ -94,26 +95,15 @@ const NUMBERS: &[&str] = &[
     "seventeen",
     "eighteen",
     "nineteen",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-    "hundred",
-    "half",
-    "point",
-    "couple",
-    "few",
-    "ek",
-    "teen",
-    "paanch",
 ];
+pub(super) const TENS: [&str; 10] =
+    ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+/// Other words that stand in a number.
+const NUMERIC: &[&str] = &["hundred", "half", "point", "couple", "few", "ek", "teen", "paanch"];
 
 pub(super) fn is_number(word: &str) -> bool {
-    NUMBERS.contains(&word) || word.starts_with(|c: char| c.is_ascii_digit())
+    let named = SMALL.contains(&word) || TENS[2..].contains(&word) || NUMERIC.contains(&word);
+    named || word.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Days and parts of days: when somebody might be called or come.

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, State, WebSocketUpgrade, ws::Message, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{handshake::is_authorized, wire};
+use super::{handshake::admit, wire};
 use crate::{
     listening::{Asked, Dialect, Listening, pcm},
     speech::{
@@ -35,24 +35,9 @@ pub(super) async fn listen(
 ) -> Response {
     let raw = raw.unwrap_or_default();
     let request_id = wire::uuid();
-    let refuse = |status: StatusCode, detail: Option<&str>| {
-        world.log.record(
-            "flux",
-            "stream.refused",
-            json!({ "query": raw, "status": status.as_u16(), "detail": detail }),
-        );
-        wire::refusal(status, detail, &request_id)
-    };
-    if let Some(value) = world.faults.take("flux.refuse", &raw) {
-        let status = value.as_u64().and_then(|status| StatusCode::from_u16(status as u16).ok());
-        return refuse(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), None);
-    }
-    if !is_authorized(&headers) {
-        return refuse(StatusCode::UNAUTHORIZED, None);
-    }
-    let query = match Query::parse(&raw) {
+    let query = match admit(&world, &headers, &raw, "flux.refuse", Query::parse) {
         Ok(query) => query,
-        Err(detail) => return refuse(StatusCode::BAD_REQUEST, Some(&detail)),
+        Err(refusal) => return refusal.answer(&world, "flux", "stream.refused", &raw, &request_id),
     };
     match upgrade {
         Err(rejection) => rejection.into_response(),

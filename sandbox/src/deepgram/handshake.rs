@@ -25,12 +25,8 @@ pub(super) async fn listen(
 ) -> Response {
     let request_id = wire::uuid();
     let raw = raw.unwrap_or_default();
-    let mut response = match admit(&world, &headers, &raw) {
-        Err((status, detail)) => {
-            let data = json!({ "request_id": request_id, "query": raw, "status": status.as_u16(), "detail": detail });
-            world.log.record("deepgram", "stream.refused", data);
-            wire::refusal(status, detail.as_deref(), &request_id)
-        }
+    let mut response = match admit(&world, &headers, &raw, "deepgram.refuse", Query::parse) {
+        Err(refusal) => refusal.answer(&world, "deepgram", "stream.refused", &raw, &request_id),
         Ok(query) => {
             if let Some(value) = world.faults.take("deepgram.slow_accept", &raw) {
                 tokio::time::sleep(Duration::from_millis(value.as_u64().unwrap_or(3_000))).await;
@@ -56,14 +52,44 @@ pub(super) async fn listen(
     response
 }
 
-fn admit(world: &World, headers: &HeaderMap, raw: &str) -> Result<Query, (StatusCode, Option<String>)> {
-    if let Some(value) = world.faults.take("deepgram.refuse", raw) {
-        return Err((status(&value), None));
+/// Why a handshake fails.
+pub(super) struct Refusal {
+    status: StatusCode,
+    detail: Option<String>,
+}
+
+impl Refusal {
+    /// Notes it as `kind` of `service`, and says so.
+    pub(super) fn answer(
+        self,
+        world: &World,
+        service: &'static str,
+        kind: &str,
+        raw: &str,
+        request_id: &str,
+    ) -> Response {
+        let Self { status, detail } = self;
+        let data = json!({ "request_id": request_id, "query": raw, "status": status.as_u16(), "detail": detail });
+        world.log.record(service, kind, data);
+        wire::refusal(status, detail.as_deref(), request_id)
+    }
+}
+
+/// What the query asks for, unless `fault` is armed, the key is bad or the query is.
+pub(super) fn admit<Q>(
+    world: &World,
+    headers: &HeaderMap,
+    raw: &str,
+    fault: &str,
+    parse: impl FnOnce(&str) -> Result<Q, String>,
+) -> Result<Q, Refusal> {
+    if let Some(value) = world.faults.take(fault, raw) {
+        return Err(Refusal { status: status(&value), detail: None });
     }
     if !is_authorized(headers) {
-        return Err((StatusCode::UNAUTHORIZED, None));
+        return Err(Refusal { status: StatusCode::UNAUTHORIZED, detail: None });
     }
-    Query::parse(raw).map_err(|detail| (StatusCode::BAD_REQUEST, Some(detail)))
+    parse(raw).map_err(|detail| Refusal { status: StatusCode::BAD_REQUEST, detail: Some(detail) })
 }
 
 fn status(value: &Value) -> StatusCode {
@@ -74,7 +100,7 @@ fn status(value: &Value) -> StatusCode {
 }
 
 /// `Authorization: Token <key>`, `Bearer <jwt>`, or the two WebSocket protocols a browser sends.
-pub(super) fn is_authorized(headers: &HeaderMap) -> bool {
+fn is_authorized(headers: &HeaderMap) -> bool {
     let in_header = text(headers, header::AUTHORIZATION.as_str());
     let key = match in_header.split_once(' ') {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") => key,

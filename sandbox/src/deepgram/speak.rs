@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, State, WebSocketUpgrade, ws::Message, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{handshake::is_authorized, wire};
+use super::{handshake::admit, wire};
 use crate::{
     speaking::{Order, Speaking, Tongue},
     speech::ulaw,
@@ -29,25 +29,13 @@ pub(super) async fn speak(
 ) -> Response {
     let raw = raw.unwrap_or_default();
     let request_id = wire::uuid();
-    let refuse = |status: StatusCode, detail: Option<&str>| {
-        world.log.record(
-            "aura",
-            "socket.refused",
-            json!({ "query": raw, "status": status.as_u16(), "detail": detail }),
-        );
-        wire::refusal(status, detail, &request_id)
+    let (model, mulaw) = match admit(&world, &headers, &raw, "aura.refuse", read) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal.answer(&world, "aura", "socket.refused", &raw, &request_id),
     };
-    if let Some(value) = world.faults.take("aura.refuse", &raw) {
-        let status = value.as_u64().and_then(|status| StatusCode::from_u16(status as u16).ok());
-        return refuse(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), None);
-    }
-    if !is_authorized(&headers) {
-        return refuse(StatusCode::UNAUTHORIZED, None);
-    }
-    match (read(&raw), upgrade) {
-        (Err(detail), _) => refuse(StatusCode::BAD_REQUEST, Some(&detail)),
-        (_, Err(rejection)) => rejection.into_response(),
-        (Ok((model, mulaw)), Ok(upgrade)) => {
+    match upgrade {
+        Err(rejection) => rejection.into_response(),
+        Ok(upgrade) => {
             let aura = Aura { request_id, model, mulaw, sequence: 0 };
             let session = Speaking::new(world, aura, raw, IDLE);
             upgrade.on_upgrade(move |socket| Box::pin(session.run(socket)))

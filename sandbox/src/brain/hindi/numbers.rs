@@ -1,5 +1,7 @@
 //! Numbers: a Hindi word for each below a hundred, and its halves and quarters.
 
+use crate::brain::words::{SMALL, TENS};
+
 const WORDS: [&str; 100] = [
     "शून्य",
     "एक",
@@ -117,30 +119,6 @@ const VARIANTS: [(&str, usize); 12] = [
     ("पिचासी", 85),
     ("पिचहत्तर", 75),
 ];
-const SMALL: [&str; 20] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-
 /// Below a hundred, as one English word or two.
 pub(super) fn english(n: usize) -> String {
     match (n / 10, n % 10) {
