@@ -277,8 +277,11 @@ async fn insert_leads(
                     else l.suppression_reason
                 end
             from firsts f
+            -- Number by number in the index, which the `offset` holds the planner to: in a table that was never analyzed it
+            -- takes a campaign's leads for a handful, and compares each of them with each row.
+            cross join lateral (select id from leads where campaign_id = $2 and phone = f.phone offset 0) known
             join campaigns g on g.id = $2
-            where l.campaign_id = $2 and l.phone = f.phone and f.consent_basis <> 'unknown'
+            where l.id = known.id and f.consent_basis <> 'unknown'
                 and (f.consent_basis = 'refused' or l.consent_at is null or f.consent_at >= l.consent_at)
                 and (l.consent_basis, l.consent_at) is distinct from (f.consent_basis, f.consent_at)
             returning l.id, l.phone, l.consent_basis, l.consent_at, l.status

@@ -26,7 +26,7 @@ const HOT: [(&str, &str); 39] = [
     ("dial: withdraw", "set status = 'canceled', withdrawn_at"),
     ("dial: record_carrier_id", "set carrier_call_id = $2|carrier_call_id is null or"),
     ("webhook: store", "insert into call_events (kind, carrier, event_key"),
-    ("webhook: claim", "select data, at from call_events"),
+    ("webhook: claim", "select data, at, carrier as"),
     ("webhook: mark_applied", "set applied_at = now(), call_id"),
     ("call: by_reference", "where reference = $1"),
     ("call: apply_status", "ringing_at = case when $2"),
