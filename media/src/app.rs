@@ -17,6 +17,7 @@ use crate::{
     http_tools::HttpTools,
     pacer::PacerSettings,
     providers::Providers,
+    ringing::Ringing,
     store::Store,
     tape::{Piece, Tape, Tapes, shipping::Shipper},
 };
@@ -29,6 +30,8 @@ pub struct App {
     pub store: Store,
     /// Who hears, thinks and speaks.
     pub providers: Providers,
+    /// Voices for calls whose phones still ring.
+    pub ringing: Ringing,
     /// Accounts' own tools.
     pub http_tools: HttpTools,
     /// Frames and lead.
@@ -54,6 +57,7 @@ impl App {
         let shipper = Shipper::new(config.spool_dir.clone(), storage.clone(), store.clone());
         Ok(Arc::new(Self {
             providers,
+            ringing: Ringing::new(config.max_live_calls),
             http_tools: HttpTools::new(config.callback_secret.clone(), config.private_tools)?,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),

@@ -14,4 +14,6 @@ pub enum Trick {
     PhraseCache,
     /// The connection to the model is opened when the stream begins.
     WarmUp,
+    /// The voice's socket is opened while the phone rings.
+    WhileRinging,
 }

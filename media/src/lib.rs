@@ -26,11 +26,14 @@ pub mod provider;
 pub mod providers;
 pub mod realtime;
 pub mod recorder;
+pub mod ringing;
 pub mod server;
 pub mod session;
 pub mod spoken;
 pub mod store;
 pub mod stt;
 pub mod tape;
+#[cfg(test)]
+mod test_server;
 pub mod tts;
 pub mod usage;

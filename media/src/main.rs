@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use clap::Parser;
-use media::{app::App, config::Config, server, store::Store};
+use media::{app::App, config::Config, ringing, server, store::Store};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -13,8 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Connections to the database: writes happen behind the calls, a few at a time.
-const DATABASE_CONNECTIONS: u32 = 8;
+/// Connections to the database: writes happen behind the calls, a few at a time; and one listens.
+const DATABASE_CONNECTIONS: u32 = 9;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -37,6 +37,7 @@ async fn main() -> anyhow::Result<()> {
         let shipper = std::sync::Arc::clone(&app.shipper);
         async move { shipper.run().await }
     });
+    tokio::spawn(ringing::run(std::sync::Arc::clone(&app)));
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (MEDIA_HOST, MEDIA_PORT)"))?;

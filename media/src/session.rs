@@ -14,6 +14,7 @@ mod parts;
 mod perform;
 mod reply_clock;
 mod reservoir;
+mod speech;
 mod speech_to_speech;
 mod thinking;
 mod voicemail;
@@ -31,6 +32,8 @@ use crate::{
     carrier::{Carrier, CarrierEvent, Reader, SAMPLE_RATE_HZ, StreamStart},
 };
 use actor::Actor;
+pub(crate) use briefing::opening_language;
+pub(crate) use speech::Speech;
 
 /// The carrier sends `start` right after the handshake; a socket that does not is not a call.
 const START_DEADLINE: Duration = Duration::from_secs(10);

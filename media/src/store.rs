@@ -18,10 +18,10 @@ use shared::{
     outgoing_message,
     phone::Phone,
     recording_piece::{self, NewPiece},
-    stream::{self, Briefing, NewStream, Unsettled},
+    stream::{self, Briefing, NewStream, RINGING_CHANNEL, Ringing, Unsettled},
     turn::{self, Role, Turn},
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, postgres::PgListener};
 use tokio::time::Instant;
 
 use crate::{
@@ -117,6 +117,20 @@ impl Store {
         let briefing = stream::begin(&mut tx, call_id, &stream, self.clock.now()).await?;
         tx.commit().await?;
         Ok(briefing)
+    }
+
+    /// Says which phones begin to ring: [`shared::stream::RINGING_CHANNEL`].
+    pub async fn ringing_phones(&self) -> sqlx::Result<PgListener> {
+        let mut listener = PgListener::connect_with(&self.db).await?;
+        // Connecting again is the caller's, with a pause.
+        listener.eager_reconnect(false);
+        listener.listen(RINGING_CHANNEL).await?;
+        Ok(listener)
+    }
+
+    /// Who will speak when this call is answered. `None`: it need not be known any more, or cannot be.
+    pub async fn ringing(&self, call: CallId) -> Option<Ringing> {
+        stream::ringing(&self.db, call).await.ok().flatten()
     }
 
     /// Stores a turn; one that is stored already stays as it was.

@@ -17,6 +17,7 @@ use crate::id::{AccountId, CallId, CampaignId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
 use crate::jobs::reconcile_call::ReconcileCall;
 use crate::pace::{self, Pace};
+use crate::stream::RINGING_CHANNEL;
 
 /// Leave to send one request.
 #[derive(Clone, Debug)]
@@ -227,7 +228,10 @@ pub async fn placed(
         return Ok(false);
     }
     expect_news(&mut *db, id, silent_for).await?;
-    note(db, id, "placed", json!({ "carrier_call_id": carrier_call_id }), now).await?;
+    note(&mut *db, id, "placed", json!({ "carrier_call_id": carrier_call_id }), now).await?;
+    sqlx::query!(r#"select pg_notify($1, $2) as "notified: ()""#, RINGING_CHANNEL, id.to_string())
+        .fetch_one(db)
+        .await?;
     Ok(true)
 }
 

@@ -62,6 +62,38 @@ pub async fn named_call(
     Ok(Call::record_carrier_id(db, call.id, carrier_call_id).await?.then_some(call.id))
 }
 
+/// Tells the processes of `media` that a phone rings: what follows is the call's id. A hint and no more: it may be lost, and nobody may
+/// answer.
+pub const RINGING_CHANNEL: &str = "calls_ringing";
+
+/// What is needed to get a voice ready while the phone still rings.
+#[derive(Clone, Debug)]
+pub struct Ringing {
+    pub settings: VoiceAgentSettings,
+    /// As the list has it, in whatever spelling.
+    pub lead_language: Option<String>,
+}
+
+/// Who will speak when this call is answered. `None`: it has been, or is over.
+pub async fn ringing(db: impl PgExecutor<'_>, call_id: CallId) -> sqlx::Result<Option<Ringing>> {
+    let row = sqlx::query!(
+        r#"
+        select v.settings, l.language as "language?"
+        from calls c
+        join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
+        left join leads l on l.id = c.lead_id
+        where c.id = $1 and c.status in ('dialing', 'ringing')
+        "#,
+        call_id as CallId,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Ringing {
+        settings: serde_json::from_value(row.settings).unwrap_or_default(),
+        lead_language: row.language,
+    }))
+}
+
 /// All that a voice agent must know before it speaks.
 #[derive(Clone, Debug)]
 pub struct Briefing {

@@ -102,3 +102,32 @@ async fn nonsense_from_a_provider_or_the_carrier_is_counted_and_survived() {
     .await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_voice_is_connected_while_the_phone_rings_and_speaks_when_it_is_answered() {
+    let app = TestApp::start().await;
+    eventually(Duration::from_secs(10), || async {
+        let listening: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN \"calls_ringing\"'",
+        )
+        .fetch_one(&app.db)
+        .await
+        .unwrap();
+        if listening == 1 { Ok(()) } else { Err("media does not listen yet".into()) }
+    })
+    .await;
+    let script = json!({"name": "slow to answer", "attempts": [[{"do": "ring", "ms": 2_000}, {"do": "answer"},
+        {"do": "wait_for_agent", "max_ms": 4000}, {"do": "converse", "turns": 1}, {"do": "hang_up"}]]});
+    app.script(PRIYA.phone, script).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let opened: Vec<u64> = app.logged(Some("elevenlabs"), "socket.opened").iter().map(|entry| entry.seq).collect();
+    let answered = app.logged(None, "call.answered")[0].seq;
+    assert_eq!(opened.len(), 1, "the call speaks over the socket that was ready");
+    assert!(opened[0] < answered, "it was opened before the answer");
+    assert!(agent_said(&app.only_call(campaign).await) >= 1);
+    app.finish().await;
+}

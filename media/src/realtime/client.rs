@@ -338,3 +338,6 @@ impl Connection<'_> {
 fn cut(cause: &str) -> ProviderError {
     ProviderError::Cut { cause: cause.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,7 +120,7 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    /// Starts the tasks of the call. The sockets to the providers are opened while the greeting is already on its way.
+    /// Starts the tasks of the call.
     pub(super) fn new(
         app: Arc<App>,
         sink: SplitSink<WebSocket, Message>,
@@ -136,9 +136,7 @@ impl Actor {
         };
         let settings = briefing::dialogue(&app.config, &briefing, app.store.now());
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
-        let mut tasks = JoinSet::new();
-
-        let parts = Parts::start(&app, &briefing, settings, &mut tasks)?;
+        let (parts, mut tasks) = Parts::start(&app, &briefing, settings)?;
 
         let (tool_results, tools_inbox) = mpsc::channel(16);
         let elapsed = briefing.comeback.map_or(Duration::ZERO, |comeback| comeback.elapsed);

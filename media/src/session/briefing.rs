@@ -11,6 +11,7 @@ use shared::{
     language,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
+    voice_agent::VoiceAgentSettings,
 };
 
 use crate::{
@@ -110,9 +111,13 @@ fn text(value: &Value) -> Option<String> {
 
 /// What the conversation had gone over to, the lead's own language, the voice agent's.
 fn language(briefing: &Briefing) -> String {
-    let of_lead = || briefing.lead.get("language").and_then(Value::as_str).and_then(language::tag);
-    let spoken = briefing.language.clone().or_else(of_lead);
-    spoken.unwrap_or_else(|| briefing.settings.language.clone())
+    let of_lead = briefing.lead.get("language").and_then(Value::as_str);
+    briefing.language.clone().unwrap_or_else(|| opening_language(of_lead, &briefing.settings))
+}
+
+/// What a conversation begins in.
+pub(crate) fn opening_language(of_lead: Option<&str>, agent: &VoiceAgentSettings) -> String {
+    of_lead.and_then(language::tag).unwrap_or_else(|| agent.language.clone())
 }
 
 fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {

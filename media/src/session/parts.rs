@@ -3,7 +3,7 @@
 use shared::stream::Briefing;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{actor::LlmEvent, briefing, engine::Engine, mouth::Mouth, thinking::Thinker};
+use super::{actor::LlmEvent, briefing, engine::Engine, mouth::Mouth, speech::Speech, thinking::Thinker};
 use crate::{
     app::App,
     dialogue::{Dialogue, DialogueSettings},
@@ -39,23 +39,24 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Their sockets are opened while the greeting is already on its way.
+    /// Their sockets are opened while the greeting is already on its way, except for the voice, which may have been opened before.
+    /// With them come the call's tasks.
     pub(super) fn start(
         app: &App,
         briefing: &Briefing,
         settings: DialogueSettings,
-        tasks: &mut JoinSet<()>,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, JoinSet<()>)> {
         let agent = &briefing.settings;
-        let meter = Meter::default();
+        let speech = match app.ringing.answered(briefing.call_id, agent, &settings.language) {
+            Some(speech) => speech,
+            None => Speech::new(&app.providers, agent, &settings.language)?,
+        };
+        let Speech { mut mouth, events: tts, meter, mut tasks } = speech;
         let (stt_events, stt) = mpsc::channel(64);
-        let (tts_events, tts) = mpsc::channel(64);
         let (llm_events, llm) = mpsc::channel(256);
         let (overs, overs_inbox) = mpsc::channel(4);
         let (model_events, model) = mpsc::channel(256);
         let inbox = Inbox { stt, tts, llm, overs: overs_inbox, model };
-        let voices = app.providers.voices(agent, &settings.language)?;
-        let mut mouth = Mouth::standing_by(voices, meter.clone(), tts_events);
 
         if let Some((address, connect)) = app.providers.speech_to_speech(agent, &settings.language) {
             let (handle, linking) =
@@ -65,14 +66,15 @@ impl Parts {
             let conversation = Conversation::new(settings, briefing::history(briefing), exact_by_voice);
             let engine = Engine::SpeechToSpeech(Box::new(conversation));
             let (hearing, model) = (handle.audio, Some(handle.orders));
-            return Ok(Self { engine, hearing, stt: None, thinker: None, model, mouth, meter, inbox });
+            let parts = Self { engine, hearing, stt: None, thinker: None, model, mouth, meter, inbox };
+            return Ok((parts, tasks));
         }
 
         let options = briefing::transcriber(briefing, &settings);
         let (first, second) = app.providers.ears(agent, &options)?;
         let (ears, transcribing) = app.providers.transcriber.transcribe(first, second, meter.clone(), stt_events);
         tasks.spawn(transcribing);
-        mouth.open(tasks);
+        mouth.open(&mut tasks);
         let (first, second) = app.providers.minds(agent)?;
         let thinker = Thinker::new(first, second, meter.clone(), llm_events, overs);
         if app.config.uses(Trick::WarmUp) {
@@ -81,6 +83,7 @@ impl Parts {
         }
         let engine = Engine::Cascade(Box::new(Dialogue::new(settings, briefing::history(briefing))));
         let (hearing, stt) = (ears.audio, Some(ears.control));
-        Ok(Self { engine, hearing, stt, thinker: Some(thinker), model: None, mouth, meter, inbox })
+        let parts = Self { engine, hearing, stt, thinker: Some(thinker), model: None, mouth, meter, inbox };
+        Ok((parts, tasks))
     }
 }

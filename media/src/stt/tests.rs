@@ -1,71 +1,39 @@
 //! The transcriber against small servers that speak Deepgram's wire: what is sent is checked as bytes and JSON.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::{Instant, timeout},
-};
-use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async,
-    tungstenite::{
-        Message,
-        handshake::server::{ErrorResponse, Request, Response},
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
 use super::{deepgram::Nova, wire::Wire, *};
 use crate::{
     provider::{Connect, Part},
+    test_server::{self, BOUND, Peer, frame, say, text},
     usage::Meter,
 };
 
-type Peer = WebSocketStream<TcpStream>;
-
-/// Nothing in these tests takes longer, unless it hangs.
-const BOUND: Duration = Duration::from_secs(5);
-
-struct Server {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
+/// A server that speaks Deepgram's wire.
+struct Server(test_server::Server);
 
 impl Server {
     async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        Self { listener, addr }
+        Self(test_server::Server::new().await)
     }
 
-    /// Accepts a connection and gives the path it asked for.
-    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     async fn accept(&self) -> (Peer, String) {
-        let (stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
-        let mut asked = String::new();
-        let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-            asked = request.uri().to_string();
-            assert_eq!(request.headers()["authorization"], "Token k");
-            Ok(response)
-        };
-        let peer = accept_hdr_async(stream, note).await.unwrap();
-        (peer, asked)
+        self.0.accept("Token k").await
     }
 
-    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     async fn refuse(&self, status: u16, body: &str) {
-        let (stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
-        let refuse = |_: &Request, _: Response| -> Result<Response, ErrorResponse> {
-            Err(http::Response::builder().status(status).body(Some(body.to_owned())).unwrap())
-        };
-        accept_hdr_async(stream, refuse).await.unwrap_err();
+        self.0.refuse(status, body).await;
     }
 
     fn wire(&self) -> Box<dyn Wire> {
-        let url = format!("ws://{}", self.addr).parse().unwrap();
-        Box::new(Nova::new(&url, &"k".into(), "nova-3", &Options::default()))
+        Box::new(Nova::new(&self.0.url(), &"k".into(), "nova-3", &Options::default()))
     }
 
     fn call(&self, timing: Timing) -> Call {
@@ -98,10 +66,6 @@ impl Call {
     }
 }
 
-async fn frame(peer: &mut Peer) -> Message {
-    timeout(BOUND, peer.next()).await.unwrap().unwrap().unwrap()
-}
-
 /// The next `samples` samples of audio.
 async fn audio(peer: &mut Peer, samples: usize) -> Vec<i16> {
     let mut heard = Vec::new();
@@ -113,18 +77,6 @@ async fn audio(peer: &mut Peer, samples: usize) -> Vec<i16> {
         }
     }
     heard
-}
-
-async fn text(peer: &mut Peer) -> Value {
-    loop {
-        if let Message::Text(text) = frame(peer).await {
-            return serde_json::from_str(&text).unwrap();
-        }
-    }
-}
-
-async fn say(peer: &mut Peer, message: Value) {
-    peer.send(Message::text(message.to_string())).await.unwrap();
 }
 
 fn results(start: f64, duration: f64, transcript: &str, is_final: bool) -> Value {
