@@ -4,7 +4,7 @@
 use super::input::CallTime;
 use super::output::{CallEvent, EndReason, Output};
 use super::reply::Kind;
-use super::settings::OnMachine;
+use super::settings::{DialogueSettings, OnMachine};
 use super::{Dialogue, ms, phrases};
 use crate::playbook::prompt;
 
@@ -22,20 +22,71 @@ pub(crate) fn may_be(now: CallTime, human_turns: u32) -> bool {
     now <= CallTime::from_millis(LISTEN_FOR_MS) && human_turns <= MOST_TURNS
 }
 
-/// When the message is left although no beep was heard. `silent_since`: `None` while the machine, found at `since`, talks.
-pub(crate) fn message_due(since: CallTime, silent_since: Option<CallTime>) -> CallTime {
-    let latest = since + ms(LONGEST_GREETING_MS);
-    silent_since.map_or(latest, |silent| (silent.max(since) + ms(SILENCE_MS)).min(latest))
-}
-
 /// Waiting for the beep, to leave what there is to leave.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     since: CallTime,
     message: Option<String>,
     /// The recording's title, and whether it is here.
     recording: Option<String>,
     is_ready: bool,
+}
+
+/// What a machine gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The campaign's recording, by its title.
+    Recording(String),
+    Message(String),
+    Nothing,
+}
+
+impl Waiting {
+    /// For a machine found at `since`. `None`: there is nothing to leave it.
+    pub(crate) fn begin(settings: &DialogueSettings, machine: phrases::Machine, since: CallTime) -> Option<Self> {
+        let (recording, message) = match (&settings.on_machine, machine) {
+            (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => (None, Some(message)),
+            (OnMachine::PlayRecording { title, otherwise }, phrases::Machine::Voicemail) => {
+                (Some(title.clone()), otherwise.as_ref())
+            }
+            _ => return None,
+        };
+        let message = message.map(|message| prompt::render(message, &settings.facts));
+        Some(Self { since, message, recording, is_ready: false })
+    }
+
+    /// There is a recording to be fetched.
+    pub(crate) fn wants_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    pub(crate) fn recording_is_here(&mut self) {
+        self.is_ready = true;
+    }
+
+    pub(crate) fn since(&self) -> CallTime {
+        self.since
+    }
+
+    /// When it is over although no beep was heard. `silent_since`: `None` while the machine talks.
+    pub(crate) fn until(&self, silent_since: Option<CallTime>) -> CallTime {
+        let latest = self.since + ms(LONGEST_GREETING_MS);
+        silent_since.map_or(latest, |silent| (silent.max(self.since) + ms(SILENCE_MS)).min(latest))
+    }
+
+    /// The beep, or what stands for it.
+    pub(crate) fn leave(self) -> Left {
+        match (self.recording.filter(|_| self.is_ready), self.message) {
+            (Some(title), _) => Left::Recording(title),
+            (None, Some(message)) => Left::Message(message),
+            (None, None) => Left::Nothing,
+        }
+    }
+}
+
+/// What stands for a recording in the transcript.
+pub(crate) fn as_text(title: &str) -> String {
+    format!("[Recording: {title}]")
 }
 
 impl Dialogue {
@@ -53,37 +104,29 @@ impl Dialogue {
         self.opening = None;
         self.cut = None;
         self.drop_reply();
-        match (&self.settings.on_machine, machine) {
-            (OnMachine::LeaveMessage(message), phrases::Machine::Voicemail) => {
-                let message = message.clone();
-                self.wait_for_beep(Some(message), None);
+        self.machine = Waiting::begin(&self.settings, machine, self.now);
+        match &self.machine {
+            Some(waiting) => {
+                if waiting.wants_recording() {
+                    self.emit(Output::PrepareRecording);
+                }
+                self.emit(Output::ListenForBeep);
             }
-            (OnMachine::PlayRecording { title, otherwise }, phrases::Machine::Voicemail) => {
-                let (title, otherwise) = (title.clone(), otherwise.clone());
-                self.emit(Output::PrepareRecording);
-                self.wait_for_beep(otherwise, Some(title));
-            }
-            _ => self.end(EndReason::MachineAnswered, true),
+            None => self.end(EndReason::MachineAnswered, true),
         }
-    }
-
-    fn wait_for_beep(&mut self, message: Option<String>, recording: Option<String>) {
-        let message = message.map(|message| prompt::render(&message, &self.settings.facts));
-        self.machine = Some(Waiting { since: self.now, message, recording, is_ready: false });
-        self.emit(Output::ListenForBeep);
     }
 
     pub(super) fn on_recording_ready(&mut self) {
         if let Some(waiting) = &mut self.machine {
-            waiting.is_ready = true;
+            waiting.recording_is_here();
         }
     }
 
     /// When the message is left although no beep was heard.
     pub(super) fn machine_waited(&self) -> Option<CallTime> {
         let waiting = self.machine.as_ref()?;
-        let silent_since = self.utterance.as_ref().map_or(Some(waiting.since), |utterance| utterance.silent_since());
-        Some(message_due(waiting.since, silent_since))
+        let silent_since = self.utterance.as_ref().map_or(Some(waiting.since()), |utterance| utterance.silent_since());
+        Some(waiting.until(silent_since))
     }
 
     /// The beep, or what stands for it.
@@ -92,10 +135,10 @@ impl Dialogue {
         if let Some(utterance) = self.utterance.take().filter(|utterance| !utterance.text().is_empty()) {
             self.open_turn(utterance);
         }
-        match (waiting.recording.filter(|_| waiting.is_ready), waiting.message) {
-            (Some(title), _) => self.play_recording(&title),
-            (None, Some(message)) => self.close(&message, EndReason::MachineAnswered),
-            (None, None) => self.end(EndReason::MachineAnswered, true),
+        match waiting.leave() {
+            Left::Recording(title) => self.play_recording(&title),
+            Left::Message(message) => self.close(&message, EndReason::MachineAnswered),
+            Left::Nothing => self.end(EndReason::MachineAnswered, true),
         }
     }
 
@@ -110,7 +153,7 @@ impl Dialogue {
         reply.recorded = true;
         reply.flushed = true;
         reply.speech_moved = self.now;
-        let (epoch, clause) = (reply.epoch, reply.speech.add(format!("[Recording: {title}]"), reply.round()));
+        let (epoch, clause) = (reply.epoch, reply.speech.add(as_text(title), reply.round()));
         self.reply = Some(reply);
         self.emit(Output::PlayRecording { epoch, clause });
     }

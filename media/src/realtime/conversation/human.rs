@@ -1,9 +1,10 @@
 //! The human: their voice over the agent's, their words as far as something follows from them here, and the keys they press. Also the
 //! machine that may be in their place.
 
-use super::{Asked, Conversation, ms, phrases, prompt, turns::Settled};
+use super::{Asked, Conversation, ms, phrases, turns::Settled};
 use crate::dialogue::{
-    CallEvent, CallTime, EndReason, Evidence, Latency, OnMachine, Output, Speaker, machine,
+    CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker,
+    machine::{self, Left, Waiting},
     utterance::{push_words, with_keys},
 };
 use crate::realtime::wire::{ClientEvent, Item};
@@ -16,14 +17,13 @@ const SAME_SPEECH_MS: u64 = 1_000;
 /// A machine has answered.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
-    since: CallTime,
-    /// To be left behind its beep.
-    message: Option<String>,
+    /// Until its beep.
+    waiting: Option<Waiting>,
 }
 
 impl Machine {
     pub(super) fn is_waited_for(&self) -> bool {
-        self.message.is_some()
+        self.waiting.is_some()
     }
 }
 
@@ -169,30 +169,44 @@ impl Conversation {
         self.opening = None;
         self.awaited = None;
         self.take_back(true);
-        let message = match (&self.settings.on_machine, machine) {
-            // A recording is not this model's to play: the message that stands in for one is left.
-            (
-                OnMachine::LeaveMessage(message) | OnMachine::PlayRecording { otherwise: Some(message), .. },
-                phrases::Machine::Voicemail,
-            ) => Some(prompt::render(message, &self.settings.facts)),
-            _ => None,
-        };
-        let leaves = message.is_some();
-        self.machine = Some(Machine { since: self.now, message });
-        if leaves { self.emit(Output::ListenForBeep) } else { self.end(EndReason::MachineAnswered, true) }
+        let waiting = Waiting::begin(&self.settings, machine, self.now);
+        match &waiting {
+            Some(waiting) => {
+                if waiting.wants_recording() {
+                    self.emit(Output::PrepareRecording);
+                }
+                self.emit(Output::ListenForBeep);
+            }
+            None => self.end(EndReason::MachineAnswered, true),
+        }
+        self.machine = Some(Machine { waiting });
+    }
+
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        self.machine.as_mut().and_then(|machine| machine.waiting.as_mut())
+    }
+
+    pub(super) fn on_recording_ready(&mut self) {
+        if let Some(waiting) = self.waiting() {
+            waiting.recording_is_here();
+        }
     }
 
     /// When the message is left although no beep was heard.
     pub(super) fn machine_waited(&self) -> Option<CallTime> {
-        let waiting = self.machine.as_ref().filter(|machine| machine.is_waited_for())?;
-        let silent_since = self.voice.since.is_none().then(|| self.voice.ended.unwrap_or(waiting.since));
-        Some(machine::message_due(waiting.since, silent_since))
+        let waiting = self.machine.as_ref()?.waiting.as_ref()?;
+        let silent_since = self.voice.since.is_none().then(|| self.voice.ended.unwrap_or(waiting.since()));
+        Some(waiting.until(silent_since))
     }
 
     /// The beep, or what stands for it.
     pub(super) fn leave_message(&mut self) {
-        let Some(message) = self.machine.as_mut().and_then(|machine| machine.message.take()) else { return };
-        self.close(&message, EndReason::MachineAnswered);
+        let Some(waiting) = self.machine.as_mut().and_then(|machine| machine.waiting.take()) else { return };
+        match waiting.leave() {
+            Left::Recording(title) => self.play_recording(&title),
+            Left::Message(message) => self.close(&message, EndReason::MachineAnswered),
+            Left::Nothing => self.end(EndReason::MachineAnswered, true),
+        }
     }
 
     // ---- keys -------------------------------------------------------------------------------------------------------

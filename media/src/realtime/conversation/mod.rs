@@ -226,6 +226,7 @@ impl Conversation {
             Input::VoiceStopped { ended } => self.on_voice_stopped(ended.min(self.now)),
             Input::Dtmf { digit } => self.on_dtmf(digit),
             Input::Beep => self.leave_message(),
+            Input::RecordingReady => self.on_recording_ready(),
             Input::ToolResult { call_id, outcome } => self.on_tool_result(&call_id, outcome),
             Input::TtsAudio { epoch, samples, .. } => self.on_voice_sound(epoch, samples),
             Input::TtsDone { epoch } => self.on_voice_done(epoch),
@@ -239,7 +240,6 @@ impl Conversation {
             // Nobody transcribes or thinks beside the model.
             Input::SttInterim { .. }
             | Input::SttLanguage { .. }
-            | Input::RecordingReady
             | Input::SttFinal { .. }
             | Input::SttUtteranceEnd
             | Input::SttEagerEndOfTurn

@@ -23,6 +23,8 @@ pub(super) enum Source {
     Model,
     /// Text to speech.
     Voice,
+    /// A recording, whose text only stands for it.
+    Recording,
 }
 
 /// A call that the model has made in a reply: under its own id, and under the ledger's.

@@ -5,7 +5,7 @@ use super::turns::Settled;
 use super::{Conversation, MOST_REPLIES, Order};
 use crate::dialogue::{
     CallEvent, EndReason, Epoch, Latency, LlmFailure, Output, SAMPLES_PER_MS, Speaker, ToolOutcome, TurnRecord,
-    history::Entry,
+    history::Entry, machine,
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -58,6 +58,7 @@ impl Conversation {
                 self.emit(Output::Speak { epoch, clause: 0, text });
                 self.emit(Output::FlushSpeech { epoch });
             }
+            Source::Recording => {}
         }
     }
 
@@ -94,6 +95,20 @@ impl Conversation {
         self.awaited = None;
         self.take_back(true);
         self.say(line, Kind::Goodbye, true, Some(reason));
+    }
+
+    /// The campaign's recording, and nothing behind it.
+    pub(super) fn play_recording(&mut self, title: &str) {
+        self.opening = None;
+        self.awaited = None;
+        self.take_back(true);
+        let mut reply = self.new_reply(Kind::Goodbye, Source::Recording);
+        reply.protected = true;
+        reply.then_end = Some(EndReason::MachineAnswered);
+        reply.piece("").text = machine::as_text(title);
+        let epoch = reply.epoch;
+        self.replies.push_back(reply);
+        self.emit(Output::PlayRecording { epoch, clause: 0 });
     }
 
     pub(super) fn close_after_failure(&mut self) {
@@ -140,7 +155,7 @@ impl Conversation {
                 }
             }
             Source::Voice if !reply.made => self.emit(Output::CancelSpeech { epoch: reply.epoch }),
-            Source::Voice => {}
+            Source::Voice | Source::Recording => {}
         }
     }
 
@@ -148,13 +163,13 @@ impl Conversation {
 
     pub(super) fn on_voice_sound(&mut self, epoch: Epoch, samples: u32) {
         let now = self.now;
-        if let Some(reply) = self.reply(epoch).filter(|reply| reply.source == Source::Voice) {
+        if let Some(reply) = self.reply(epoch).filter(|reply| reply.source != Source::Model) {
             reply.sound(now, "", samples);
         }
     }
 
     pub(super) fn on_voice_done(&mut self, epoch: Epoch) {
-        match self.reply(epoch).filter(|reply| reply.source == Source::Voice) {
+        match self.reply(epoch).filter(|reply| reply.source != Source::Model) {
             Some(reply) if reply.samples() > 0 => reply.complete(),
             Some(_) => self.on_voice_failed(epoch),
             None => {}
@@ -162,14 +177,15 @@ impl Conversation {
     }
 
     pub(super) fn on_voice_failed(&mut self, epoch: Epoch) {
-        let Some(reply) = self.reply(epoch).filter(|reply| reply.source == Source::Voice) else { return };
+        let Some(reply) = self.reply(epoch).filter(|reply| reply.source != Source::Model) else { return };
         if reply.samples() > 0 {
             // Most of a line is better than none of it.
             reply.complete();
             reply.broken = true;
             return self.emit(Output::CancelSpeech { epoch });
         }
-        let retried = reply.retried;
+        // Nobody can say what was recorded.
+        let retried = reply.retried || reply.source == Source::Recording;
         self.event(CallEvent::SpeechFailed { retried });
         let at = self.replies.iter().position(|reply| reply.epoch == epoch);
         let Some(mut reply) = at.and_then(|at| self.replies.remove(at)) else { return };
@@ -287,7 +303,8 @@ impl Conversation {
     }
 
     fn settle_agent(&mut self, reply: &Reply, position: u64, interrupted: bool) {
-        let text = if position >= reply.samples() { reply.text() } else { reply.heard_text(position) };
+        let whole = position >= reply.samples() || reply.source == Source::Recording;
+        let text = if whole { reply.text() } else { reply.heard_text(position) };
         let text = if reply.started.is_none() && reply.samples() > 0 { String::new() } else { text };
         let started = reply.started.unwrap_or(self.now);
         if !text.is_empty() || reply.started.is_some() {

@@ -181,6 +181,8 @@ impl Rehearsal {
                         format!("event    {}", event["kind"].as_str().unwrap())
                     }
                     Output::ListenForBeep => "listen for beep".to_owned(),
+                    Output::PrepareRecording => "fetch recording".to_owned(),
+                    Output::PlayRecording { epoch, .. } => format!("play     e{}", epoch.0),
                     Output::HangUp { .. } => continue,
                     Output::Ended { reason } => format!("ended    {reason:?}"),
                     _ => continue,

@@ -92,7 +92,7 @@ impl Conversation {
         let limits = &self.settings.limits;
         for (at, reply) in self.replies.iter().enumerate() {
             if !reply.made && !reply.awaits_tools {
-                let wait = if reply.source == Source::Voice { limits.first_audio_ms } else { limits.first_token_ms };
+                let wait = if reply.source == Source::Model { limits.first_token_ms } else { limits.first_audio_ms };
                 // What lies ready is played first, if its turn has come.
                 let since = reply.moved.max(reply.asked);
                 let since = if reply.started.is_some() { since.max(reply.expected_end()) } else { since };
@@ -170,7 +170,7 @@ impl Conversation {
     fn sound_late(&mut self, epoch: Epoch) {
         match self.reply(epoch).map(|reply: &mut Reply| reply.source) {
             Some(Source::Model) => self.reply_failed(epoch, LlmFailure::TimedOut),
-            Some(Source::Voice) => self.on_voice_failed(epoch),
+            Some(Source::Voice | Source::Recording) => self.on_voice_failed(epoch),
             None => {}
         }
     }

@@ -56,6 +56,43 @@ fn a_machine_is_known_by_its_words_and_its_beep_is_waited_for() {
     assert!(call.has("ended    MachineAnswered"), "{}", call.story());
 }
 
+/// Voicemail has answered a call that has a recording for it; the greeting was its first reply.
+fn at_the_beep(otherwise: Option<&str>, is_here: bool) -> Rehearsal {
+    let mut settings = settings();
+    settings.on_machine =
+        OnMachine::PlayRecording { title: "Festive offer".to_owned(), otherwise: otherwise.map(str::to_owned) };
+    let mut call = Rehearsal::with(settings, None, false);
+    call.ready(300);
+    call.answers(500, Some(1), "Hello, this is an AI.", 6_000);
+    call.says(700, 3_500, "h1", "You have reached Karan. Please leave a message after the beep.");
+    assert!(call.has("fetch recording") && call.has("listen for beep"), "{}", call.story());
+    if is_here {
+        call.give(4_000, Input::RecordingReady);
+    }
+    call.give(4_900, Input::Beep);
+    call
+}
+
+#[test]
+fn a_recording_is_played_to_a_machine_whole_and_the_call_ends_behind_it() {
+    let mut call = at_the_beep(Some("Asha will call again."), true);
+    assert!(call.has("play     e2") && !call.has("exactly  e2"), "{}", call.story());
+    call.give(4_900, Input::TtsAudio { epoch: Epoch(2), clause: 0, samples: 3_000 * MS, alignment: Vec::new() });
+    call.give(4_900, Input::TtsDone { epoch: Epoch(2) });
+    call.give(5_000, Input::PlayoutStarted { epoch: Epoch(2) });
+    call.plays_out(8_000, Epoch(2));
+    assert!(call.has("record   Agent: [Recording: Festive offer]"), "{}", call.story());
+    assert!(call.has("ended    MachineAnswered"), "{}", call.story());
+}
+
+#[test]
+fn a_recording_that_is_not_here_by_the_beep_gives_way_to_the_message_or_to_nothing() {
+    let mut call = at_the_beep(Some("Asha will call again."), false);
+    assert!(call.has("exactly  e2 Asha will call again.") && !call.has("play     e2"), "{}", call.story());
+    let mut call = at_the_beep(None, false);
+    assert!(call.has("ended    MachineAnswered") && !call.has("play     e2"), "{}", call.story());
+}
+
 #[test]
 fn who_must_not_be_called_again_is_known_by_their_words_whatever_the_model_does() {
     let mut call = Rehearsal::greeted();
