@@ -31,8 +31,8 @@ const START_WEIGHT: u32 = 4;
 /// Within voice less is enough, if the sound is not 30 dB below the voice: the detector's score falls slowly.
 const STAY: f32 = 0.3;
 const STAY_LEVEL: f32 = 0.032;
-/// Silence that ends the voice: 192 ms. Shorter gaps are the closures inside words.
-const HANGOVER_FRAMES: u32 = 12;
+/// Silence that ends the voice: 144 ms. Shorter gaps are the closures inside words.
+const HANGOVER_FRAMES: u32 = 9;
 /// Between two [`VadEvent::GoesOn`].
 const GOES_ON_FRAMES: u32 = 3;
 /// A tone this steady (48 ms) casts doubt on what follows it for a while: the detector still looks at its end.
@@ -499,7 +499,7 @@ mod tests {
                         went_on += 1;
                         assert!(ago <= Duration::from_millis(20));
                     }
-                    VadEvent::Stopped { ago } => assert!(ago >= Duration::from_millis(190)),
+                    VadEvent::Stopped { ago } => assert!(ago >= Duration::from_millis(140)),
                     VadEvent::Beep => panic!("nobody asked"),
                 }
             }

@@ -29,6 +29,12 @@ impl Dialogue {
         self.emit(Output::PausePlayout { epoch });
     }
 
+    /// The agent hears itself: from now on only words count.
+    pub(super) fn voice_is_echo(&mut self) {
+        self.false_alarms = MOST_FALSE_ALARMS;
+        self.metric("echo");
+    }
+
     /// Second stage, by words.
     pub(super) fn judge_words(&mut self) {
         let (Some(reply), Some(utterance)) = (&self.reply, &self.utterance) else { return };

@@ -113,7 +113,9 @@ impl Endpointing {
             Ending::Sentence | Ending::Unclear => self.usual(),
         };
         let mut at = silent_since + wait;
-        if !provider_agrees {
+        // Whole and final: that is a sign, too. Nothing is heard of a reply before its first sound, and until then the human may go on.
+        let is_certain = provider_agrees || (ending == Ending::Closed && utterance.is_settled());
+        if !is_certain {
             at = at
                 .max(silent_since + ms(settings.floor_ms))
                 .max(utterance.began + ms(settings.floor_since_voice_began_ms));

@@ -323,7 +323,9 @@ impl Dialogue {
         if let Some(cut) = self.cut.take() {
             return self.continue_after(cut);
         }
-        if utterance.voiced(self.now) < ms(SHORTEST_SPEECH_MS) || self.not_understood >= MOST_NOT_UNDERSTOOD {
+        // Over the agent it is the agent's own echo, or a sound of attention.
+        let matters = utterance.voiced(self.now) >= ms(SHORTEST_SPEECH_MS) && !utterance.over_agent;
+        if !matters || self.not_understood >= MOST_NOT_UNDERSTOOD {
             return self.metric("voice_without_words");
         }
         self.not_understood += 1;
@@ -360,21 +362,44 @@ impl Dialogue {
     }
 
     /// After a reply has been heard: is what was said over it the next turn?
-    pub(super) fn sift_over_talk(&mut self, ended_with_question: bool) {
+    pub(super) fn sift_over_talk(&mut self, over: Kind, ended_with_question: bool) {
         /// An answer may come while the question is still being said.
         const ANSWER_MS: u64 = 1_500;
-        let Some(utterance) = &self.utterance else { return };
+        self.suspect_echo(over);
+        let Some(utterance) = &mut self.utterance else { return };
+        utterance.over_agent = true;
         if utterance.voice_since.is_some() || !utterance.carried.is_empty() || utterance.has_keys() {
             return;
         }
-        let words = utterance.new_words();
-        let in_passing = phrases::is_acknowledgement(&words) || phrases::is_greeting(&words);
-        let answers = ended_with_question && self.now.since(utterance.ended()) < ms(ANSWER_MS);
+        let (words, ago) = (utterance.new_words(), self.now.since(utterance.ended()));
+        let in_passing = phrases::is_in_passing(&words);
+        let is_answered = over == Kind::Greeting && phrases::opens_a_call(&words);
+        let answers = ended_with_question && ago < ms(ANSWER_MS);
         // Words may still be on their way for voice that ended just now.
-        let awaited = words.is_empty() && self.now.since(utterance.ended()) < ms(self.settings.endpointing.no_text_ms);
+        let awaited = words.is_empty() && ago < ms(self.settings.endpointing.no_text_ms);
         if (words.is_empty() && !awaited) || (in_passing && !answers) {
             self.utterance = None;
             self.metric("backchannel");
+        } else if is_answered && !answers {
+            // The greeting has said who calls: the human's answer to it comes now, and must not be talked over.
+            if let Some(utterance) = self.utterance.take() {
+                self.open_turn(utterance);
+                self.settle_turn();
+            }
+        }
+    }
+
+    /// Nobody can stop a protected greeting, and nothing but its echo talks under it for so long and says nothing.
+    fn suspect_echo(&mut self, over: Kind) {
+        const ECHO_MS: u64 = 1_500;
+        let is_echo = over == Kind::Greeting
+            && self.settings.barge_in.protect_greeting
+            && self
+                .utterance
+                .as_ref()
+                .is_some_and(|heard| !heard.has_new_words() && heard.voiced(self.now) >= ms(ECHO_MS));
+        if is_echo {
+            self.voice_is_echo();
         }
     }
 

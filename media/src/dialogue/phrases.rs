@@ -47,11 +47,11 @@ fn phrase_at(words: &[String], list: &[Vec<&str>]) -> Option<usize> {
         .max()
 }
 
-/// Are all words covered by phrases of the list?
-fn covered_by(words: &[String], list: &[Vec<&str>]) -> bool {
+/// Are all words covered by phrases of these lists?
+fn covered_by(words: &[String], lists: &[&[Vec<&str>]]) -> bool {
     let mut rest = words;
     while !rest.is_empty() {
-        match phrase_at(rest, list) {
+        match lists.iter().filter_map(|list| phrase_at(rest, list)).max() {
             Some(length) => rest = &rest[length..],
             None => return false,
         }
@@ -65,11 +65,21 @@ fn position_after(words: &[String], list: &[Vec<&str>]) -> Option<usize> {
 }
 
 pub(crate) fn is_acknowledgement(words: &[String]) -> bool {
-    covered_by(words, &ACKNOWLEDGEMENTS)
+    covered_by(words, &[&ACKNOWLEDGEMENTS])
 }
 
 pub(crate) fn is_greeting(words: &[String]) -> bool {
-    covered_by(words, &GREETINGS)
+    covered_by(words, &[&GREETINGS])
+}
+
+/// Nothing that wants an answer: "hello", "yes, hello?".
+pub(crate) fn is_in_passing(words: &[String]) -> bool {
+    covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS])
+}
+
+/// Nothing that a greeting does not answer: "hello, who is this?".
+pub(crate) fn opens_a_call(words: &[String]) -> bool {
+    covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS, &OPENERS])
 }
 
 /// Words that are not part of an acknowledgement.
@@ -91,7 +101,7 @@ pub(crate) fn demands_to_stop(words: &[String]) -> bool {
 }
 
 pub(crate) fn is_closed_answer(words: &[String]) -> bool {
-    words.len() <= 5 && covered_by(words, &CLOSED_ANSWERS)
+    words.len() <= 5 && covered_by(words, &[&CLOSED_ANSWERS])
 }
 
 pub(crate) fn ends_open(words: &[String]) -> bool {

@@ -191,7 +191,7 @@ impl Dialogue {
         self.last_interaction = self.now;
         match reply.then_end {
             Some(reason) => self.end(reason, true),
-            None => self.sift_over_talk(asked),
+            None => self.sift_over_talk(reply.kind, asked),
         }
     }
 

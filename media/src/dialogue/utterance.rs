@@ -35,6 +35,8 @@ pub(crate) struct Utterance {
     pub(crate) turn_model_ended: Option<CallTime>,
     pub(crate) eager: bool,
     pub(crate) finalize_sent: bool,
+    /// It began while the agent spoke, who was heard to the end.
+    pub(crate) over_agent: bool,
 }
 
 impl Utterance {
@@ -56,6 +58,7 @@ impl Utterance {
             turn_model_ended: None,
             eager: false,
             finalize_sent: false,
+            over_agent: false,
         }
     }
 

@@ -50,6 +50,15 @@ pub(super) static GREETINGS: Phrases = LazyLock::new(|| {
     )
 });
 
+/// Asked and said on picking up, before the caller has said who they are.
+pub(super) static OPENERS: Phrases = LazyLock::new(|| {
+    phrases(
+        "speaking, who is this, who's this, who is it, who is calling, who's calling, who is speaking, who are you, \
+     kaun, kaun hai, kaun bol raha hai, kaun bol rahi hai, kaun bol rahe hain, kaun bol rahe ho, aap kaun, \
+     कौन, कौन है, कौन बोल रहा है, कौन बोल रही है, कौन बोल रहे हैं, आप कौन",
+    )
+});
+
 /// Whole answers that need no more waiting.
 pub(super) static CLOSED_ANSWERS: Phrases = LazyLock::new(|| {
     with(

@@ -140,6 +140,47 @@ fn a_hello_over_the_greeting_is_no_turn() {
 }
 
 #[test]
+fn who_asks_who_it_is_while_the_greeting_says_it_is_not_told_again() {
+    let mut call = Rehearsal::greeting("Hello, this is Asha, an AI assistant. Is it a good time?");
+    call.says(300, 1_300, "Yes, hello, who is this?");
+    call.until(3_600);
+    call.assert_tells("3.400  record   human  Yes, hello, who is this?");
+    call.answers([Text("It is about your enquiry.")]);
+    call.says(4_000, 4_600, "Yes, go ahead.");
+    call.until(8_000);
+    assert_eq!(call.asked.len(), 1, "{}", call.story());
+}
+
+#[test]
+fn an_agent_that_heard_itself_all_through_its_greeting_does_not_stop_for_voice_without_words() {
+    let mut call = Rehearsal::greeting("Hello, this is Asha, an AI assistant. Is it a good time?");
+    call.sounds(200, 3_500);
+    call.until(4_500);
+    call.answers([Text(LONG)]);
+    call.says(5_000, 6_000, "Tell me about the flats.");
+    call.sounds(8_000, 9_500);
+    call.until(9_500);
+    call.assert_keeps_quiet_about("pause");
+    call.says(9_600, 10_400, "Wait, what is the price?");
+    call.until(11_000);
+    call.assert_tells("clear    e2");
+}
+
+#[test]
+fn an_echo_that_outlasts_the_agent_is_not_asked_to_repeat_itself() {
+    let mut call = agent_talks();
+    // The last words come back from a loudspeaker; the agent has given up stopping for it.
+    for at in [3_600, 4_800] {
+        call.sounds(at, at + 150);
+    }
+    call.sounds(7_000, 9_600);
+    call.until(14_000);
+    let story = call.story();
+    assert!(story.contains(&format!("record   agent  {LONG}")), "{story}");
+    call.assert_keeps_quiet_about("nothing_understood");
+}
+
+#[test]
 fn a_greeting_that_nobody_heard_is_said_again() {
     let mut settings = settings("Hello, this is Asha.");
     settings.barge_in.protect_greeting = false;

@@ -91,14 +91,28 @@ fn digits_are_collected_with_their_pauses() {
 }
 
 #[test]
-fn without_a_sign_of_the_provider_the_floor_holds() {
+fn without_a_sign_of_the_provider_the_floor_holds_unless_the_answer_is_whole_and_final() {
+    for (text, asked) in [("a flat", "3.100"), ("Yes.", "2.600")] {
+        let mut call = Rehearsal::after_greeting();
+        call.answers([Text("Good.")]);
+        call.sounds(2_000, 2_300);
+        call.at(2_550, Input::SttFinal { text: text.to_owned(), speech_final: false });
+        call.until(5_000);
+        // 500 ms of speech and 600 ms of silence, counted from the beginning of the voice.
+        call.assert_tells(&format!("{asked}  ask      e2  {text}"));
+    }
+}
+
+#[test]
+fn somebody_who_goes_on_before_the_answer_sounds_has_not_been_answered() {
     let mut call = Rehearsal::after_greeting();
-    call.answers([Text("Good.")]);
+    call.answers([Text("Good."), Text("Of course.")]);
     call.sounds(2_000, 2_300);
     call.at(2_550, Input::SttFinal { text: "Yes.".to_owned(), speech_final: false });
-    call.until(5_000);
-    // 500 ms of speech and 600 ms of silence, counted from the beginning of the voice.
-    call.assert_tells("3.100  ask      e2  Yes.");
+    call.says(2_700, 3_600, "But please be quick.");
+    call.until(6_000);
+    call.assert_keeps_quiet_about("record   agent  Good.");
+    call.assert_tells("ask      e3  Yes. But please be quick.");
 }
 
 #[test]
