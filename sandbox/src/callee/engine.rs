@@ -89,6 +89,8 @@ struct Agent {
     pause_ms: u64,
     /// The line went dead in the middle of what was heard last: that is no turn.
     cut_off: bool,
+    /// When the callee's own last line of the script was out.
+    spoke_at: u64,
 }
 
 #[derive(Debug)]
@@ -169,6 +171,10 @@ impl Callee {
             Input::AgentEnded { at, text } => {
                 self.agent.ends(at, &text);
                 self.agent.pause_ms = self.reactions.next() + extra_pause(&text);
+                // An ear is sure of the end only a while after it.
+                if at < self.agent.spoke_at {
+                    self.agent.was_talked_over();
+                }
             }
             Input::AgentCutOff { at, text } => {
                 self.agent.ends(at, &text);
@@ -326,7 +332,12 @@ impl Callee {
 
     fn spoke(&mut self) {
         match std::mem::replace(&mut self.doing, Doing::Next) {
-            Doing::Speaking => {}
+            Doing::Speaking => {
+                self.agent.spoke_at = self.now;
+                if !self.agent.speaking {
+                    self.agent.was_talked_over();
+                }
+            }
             Doing::Replying { replies, turns, then } => match then {
                 Then::Listen if turns > 0 => {
                     self.doing = Doing::Conversing { replies, turns, nudges: 0, quiet_since: self.now };
@@ -358,6 +369,12 @@ impl Callee {
 }
 
 impl Agent {
+    /// Words that broke off while the callee spoke are no answer to what the callee said.
+    fn was_talked_over(&mut self) {
+        self.began_at = None;
+        self.heard.clear();
+    }
+
     fn ends(&mut self, at: u64, text: &str) {
         self.speaking = false;
         self.ended_at = at;
@@ -474,6 +491,21 @@ mod tests {
         assert_eq!(at(&mut callee, 800, Input::Tick), say("Who is this?"));
         assert_eq!(at(&mut callee, 1_900, Input::Spoke), [Act::HangUp]);
         assert!(callee.has_hung_up());
+    }
+
+    #[test]
+    fn words_that_broke_off_under_the_callees_own_are_no_answer_to_them() {
+        let wait = Step::WaitForAgent { turns: 1, max_ms: 20_000 };
+        let mut callee = callee(vec![Step::Say { text: "Can you hear me?".into() }, wait, Step::HangUp]);
+        assert_eq!(at(&mut callee, 0, Input::Tick), say("Can you hear me?"));
+        at(&mut callee, 200, began(200));
+        at(&mut callee, 400, ended(400, "Our"));
+        assert!(at(&mut callee, 1_500, Input::Spoke).is_empty());
+        assert!(at(&mut callee, 1_600, ended(1_400, "Our")).is_empty(), "the ear notices later");
+        assert!(at(&mut callee, 3_000, Input::Tick).is_empty(), "an answer is still waited for");
+        at(&mut callee, 3_100, began(3_100));
+        at(&mut callee, 4_000, ended(4_000, "Yes, I can."));
+        assert_eq!(at(&mut callee, 6_000, Input::Tick), [Act::HangUp]);
     }
 
     #[test]

@@ -36,6 +36,9 @@ use crate::{environment, world::World};
 /// How the simulated ElevenLabs behaves.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
+    /// What a socket's handshake takes, in ms: over an ocean, TCP, TLS and WebSocket are three round trips.
+    #[arg(long = "elevenlabs-handshake-ms", env = "SANDBOX_ELEVENLABS_HANDSHAKE_MS", default_value_t = Settings::default().handshake_ms)]
+    pub handshake_ms: u64,
     /// From the text to the first audio, in ms.
     #[arg(long = "elevenlabs-ttfb-ms", env = "SANDBOX_ELEVENLABS_TTFB_MS", default_value_t = Settings::default().ttfb_ms)]
     pub ttfb_ms: u64,
@@ -52,7 +55,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ttfb_ms: 120, speed: 5.0, chunk_ms: 150, other_spelling: false }
+        Self { handshake_ms: 0, ttfb_ms: 120, speed: 5.0, chunk_ms: 150, other_spelling: false }
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) async fn single(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    open(Kind::Single, world, settings, voice, raw, &headers, upgrade)
+    open(Kind::Single, world, settings, voice, raw, &headers, upgrade).await
 }
 
 pub(super) async fn multi(
@@ -53,10 +53,10 @@ pub(super) async fn multi(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    open(Kind::Multi, world, settings, voice, raw, &headers, upgrade)
+    open(Kind::Multi, world, settings, voice, raw, &headers, upgrade).await
 }
 
-fn open(
+async fn open(
     kind: Kind,
     State(world): State<Arc<World>>,
     Extension(settings): Extension<Arc<Settings>>,
@@ -65,6 +65,7 @@ fn open(
     headers: &HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
+    sleep(Duration::from_millis(settings.handshake_ms)).await;
     let raw = raw.unwrap_or_default();
     let key = query::key(headers);
     let admitted = query::check_refusal(&world, &format!("{voice} {raw} "))

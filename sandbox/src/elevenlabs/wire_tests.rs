@@ -13,7 +13,8 @@ const QUERY: &str = "model_id=eleven_flash_v2_5&output_format=pcm_8000&auto_mode
 const LINE: &str = "Hello, this is Asha from Lake View Homes.";
 
 async fn service(other_spelling: bool) -> Service {
-    Service::start(router_with(Settings { ttfb_ms: 10, speed: 50.0, chunk_ms: 150, other_spelling })).await
+    Service::start(router_with(Settings { handshake_ms: 0, ttfb_ms: 10, speed: 50.0, chunk_ms: 150, other_spelling }))
+        .await
 }
 
 async fn multi(service: &Service, more: &str) -> Socket {

@@ -53,6 +53,8 @@ pub struct Audible {
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
     pub calls: usize,
+    /// From the answer to the agent's first sound, in ms.
+    pub first_word_ms: Vec<u64>,
     /// Pauses inside a turn, and how often the agent began to speak in one.
     pub pauses: usize,
     pub cut_ins: usize,
@@ -79,14 +81,29 @@ impl Findings {
         self.calls += 1;
         self.gaps += call.streams.iter().map(|stream| stream.underruns).sum::<u64>();
         let spans: Vec<[u64; 2]> = call.streams.iter().flat_map(|stream| stream.agent.spans.iter().copied()).collect();
+        self.first_word_ms.extend(spans.first().map(|[began, _]| *began));
         let mut said = call.said.iter();
+        let mut talked_over = None;
         for does in does {
             match does {
-                Does::Speaks(pieces) => {
+                Does::Speaks(pieces) | Does::Insists(pieces) => {
                     let lines: Vec<&Line> = said.by_ref().take(pieces.len()).collect();
                     if lines.len() == pieces.len() {
-                        self.add_turn(&lines, &spans);
+                        if let (Some(answered), Some(first)) = (talked_over.take(), lines.first()) {
+                            self.add_pause(answered, first, &spans);
+                        }
+                        let is_one_thought = matches!(does, Does::Speaks(_));
+                        for pair in lines.windows(2).filter(|_| is_one_thought) {
+                            self.add_pause(pair[0].ended_ms, pair[1], &spans);
+                        }
+                        self.add_turn(lines[lines.len() - 1], &spans);
                     }
+                }
+                Does::TalksOver { .. } => {
+                    // The words over which they were said are the answer: another one is not wanted.
+                    let over =
+                        |line: &Line| spans.iter().find(|[_, ended]| *ended >= line.ended_ms).map(|[_, ended]| *ended);
+                    talked_over = said.next().and_then(over);
                 }
                 Does::Acknowledges { .. } => {
                     if let Some(line) = said.next() {
@@ -109,14 +126,14 @@ impl Findings {
         }
     }
 
-    fn add_turn(&mut self, lines: &[&Line], spans: &[[u64; 2]]) {
-        let began_in = |from: u64, to: u64| spans.iter().any(|[began, _]| *began > from && *began <= to);
-        for pair in lines.windows(2) {
-            self.pauses += 1;
-            let until = pair[1].began_ms + TOO_LATE_TO_STOP_MS;
-            self.cut_ins += usize::from(began_in(pair[0].ended_ms, until));
-        }
-        let Some(last) = lines.last() else { return };
+    /// From here until they go on the human has not finished.
+    fn add_pause(&mut self, from_ms: u64, next: &Line, spans: &[[u64; 2]]) {
+        let until = next.began_ms + TOO_LATE_TO_STOP_MS;
+        self.pauses += 1;
+        self.cut_ins += usize::from(spans.iter().any(|[began, _]| *began > from_ms && *began <= until));
+    }
+
+    fn add_turn(&mut self, last: &Line, spans: &[[u64; 2]]) {
         self.turns += 1;
         let first = spans.iter().map(|[began, _]| *began).find(|began| began + OVERLAP_MS >= last.ended_ms);
         match first.map(|began| began.saturating_sub(last.ended_ms)) {
@@ -148,6 +165,7 @@ impl Findings {
         let Self { calls, pauses, cut_ins, turns, missed, reply_ms, acknowledged, false_stops, .. } = other;
         self.calls += calls;
         self.pauses += pauses;
+        self.first_word_ms.extend(&other.first_word_ms);
         self.cut_ins += cut_ins;
         self.turns += turns;
         self.missed += missed;
@@ -237,6 +255,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_is_timed_from_the_answer() {
+        assert_eq!(
+            findings(&[Does::Listens], &call(vec![], vec![], &[[410, 900], [1_200, 3_000]], &[])).first_word_ms,
+            [410]
+        );
+        assert!(findings(&[Does::Listens], &call(vec![], vec![], &[], &[])).first_word_ms.is_empty());
+    }
+
+    #[test]
     fn an_agent_that_begins_in_a_pause_has_cut_in() {
         let said = vec![line(4_000, 5_000, "I want a flat and"), line(5_700, 6_500, "a garden")];
         let found = findings(&[speaks(2)], &call(said.clone(), vec![], &[[5_600, 5_900], [7_300, 9_000]], &[]));
@@ -247,6 +274,24 @@ mod tests {
             (1, 1),
             "it could not know yet that they went on, and then said nothing"
         );
+    }
+
+    #[test]
+    fn who_talks_over_the_greeting_is_answered_by_it() {
+        let does = [Does::TalksOver { text: "Hello?" }, speaks(1)];
+        let said = vec![line(20, 1_000, "Hello?"), line(7_000, 8_000, "Yes, speaking.")];
+        let found = findings(&does, &call(said.clone(), vec![], &[[0, 6_600], [8_600, 9_000]], &[]));
+        assert_eq!((found.pauses, found.cut_ins, found.reply_ms), (1, 0, vec![600]));
+        let answered = findings(&does, &call(said, vec![], &[[0, 6_600], [7_100, 7_300], [8_600, 9_000]], &[]));
+        assert_eq!(answered.cut_ins, 1);
+    }
+
+    #[test]
+    fn who_insists_may_be_answered_in_between() {
+        let said = vec![line(4_000, 4_400, "Hello?"), line(5_400, 6_500, "Hello?")];
+        let does = [Does::Insists(vec![("x".to_owned(), 1_000), ("x".to_owned(), 0)])];
+        let found = findings(&does, &call(said, vec![], &[[5_000, 5_500], [7_100, 9_000]], &[]));
+        assert_eq!((found.pauses, found.cut_ins, found.reply_ms), (0, 0, vec![600]));
     }
 
     #[test]

@@ -163,8 +163,11 @@ fn explain(out: &mut impl Write, scenario: &Scenario, person: usize, found: &Fin
     let mut lines: Vec<(&str, &judge::Line)> = call.said.iter().map(|line| ("human", line)).collect();
     lines.extend(call.heard.iter().map(|line| ("agent", line)));
     lines.sort_by_key(|(_, line)| line.began_ms);
+    for stream in &call.streams {
+        writeln!(out, "    sounded {:?}, cleared {:?}", stream.agent.spans, stream.agent.clears)?;
+    }
     for (who, line) in lines {
-        let cut = if line.full_text.is_some() { " (cut)" } else { "" };
+        let cut = line.full_text.as_ref().map(|whole| format!(" (cut: {whole})")).unwrap_or_default();
         writeln!(out, "    {:>6}–{:<6} {who}: {}{cut}", line.began_ms, line.ended_ms, line.text)?;
     }
     Ok(())
@@ -172,9 +175,10 @@ fn explain(out: &mut impl Write, scenario: &Scenario, person: usize, found: &Fin
 
 fn headings() -> String {
     format!(
-        "{:<24} {:>5} {:>8} {:>7} {:>14} {:>11} {:>8} {:>14} {:>14} {:>5}",
+        "{:<24} {:>5} {:>13} {:>8} {:>7} {:>14} {:>11} {:>8} {:>14} {:>14} {:>5}",
         "scenario",
         "calls",
+        "first p50/p95",
         "cut-ins",
         "missed",
         "reply p50/p95",
@@ -196,8 +200,9 @@ fn row(name: &str, found: &mut Findings) -> String {
         }
     };
     format!(
-        "{name:<24} {:>5} {:>8} {:>7} {:>14} {:>11} {:>8} {:>14} {:>14} {:>5}",
+        "{name:<24} {:>5} {:>13} {:>8} {:>7} {:>14} {:>11} {:>8} {:>14} {:>14} {:>5}",
         found.calls,
+        times(&mut found.first_word_ms),
         of(found.cut_ins, found.pauses),
         of(found.missed, found.turns),
         times(&mut found.reply_ms),

@@ -14,6 +14,12 @@ const PATIENCE_MS: u64 = 25_000;
 pub enum Does {
     /// Takes the turn. Pieces of one thought, each followed by a pause in ms; the last pause is nothing.
     Speaks(Vec<(String, u64)>),
+    /// Takes the turn again and again: pieces of which each wants an answer, with the pause before the next.
+    Insists(Vec<(String, u64)>),
+    /// Picks up with words over the agent's first ones, which answer them.
+    TalksOver {
+        text: &'static str,
+    },
     /// Says that they listen, while the agent talks.
     Acknowledges {
         after_ms: u64,
@@ -61,16 +67,21 @@ impl Scenario {
 pub fn script(scenario: &Scenario, person: usize) -> Value {
     let voices = ["kal", "awb", "rms", "slt"];
     let mut steps = vec![json!({"do": "ring", "ms": 200}), json!({"do": "answer"})];
-    steps.extend(scenario.people[person % scenario.people.len()].iter().flat_map(steps_of));
+    let does = &scenario.people[person % scenario.people.len()];
+    for (at, one) in does.iter().enumerate() {
+        // Who is about to speak over the agent does not hear it out before.
+        let over = matches!(does.get(at + 1), Some(Does::Acknowledges { .. } | Does::BargesIn { .. }));
+        steps.extend(steps_of(one, !over));
+    }
     steps.push(json!({"do": "stay_silent", "ms": 500}));
     steps.push(json!({"do": "hang_up"}));
     json!({"name": scenario.name, "voice": voices[person % voices.len()], "line": scenario.line, "attempts": [steps]})
 }
 
-fn steps_of(does: &Does) -> Vec<Value> {
+fn steps_of(does: &Does, then_listens: bool) -> Vec<Value> {
     let listens = json!({"do": "wait_for_agent", "max_ms": PATIENCE_MS});
     match does {
-        Does::Speaks(pieces) => {
+        Does::Speaks(pieces) | Does::Insists(pieces) => {
             let mut steps = Vec::new();
             for (text, pause_ms) in pieces {
                 steps.push(json!({"do": "say", "text": text}));
@@ -78,9 +89,12 @@ fn steps_of(does: &Does) -> Vec<Value> {
                     steps.push(json!({"do": "stay_silent", "ms": pause_ms.saturating_sub(MARGINS_MS)}));
                 }
             }
-            steps.push(listens);
+            if then_listens {
+                steps.push(listens);
+            }
             steps
         }
+        Does::TalksOver { text } => vec![json!({"do": "say", "text": text}), listens],
         Does::Acknowledges { after_ms, text } | Does::BargesIn { after_ms, text } => {
             vec![json!({"do": "interrupt", "after_ms": after_ms, "text": text}), listens]
         }
@@ -92,6 +106,8 @@ fn steps_of(does: &Does) -> Vec<Value> {
 
 const GOOD_TIME: &str =
     "Hello, this is Asha from Trunkline Realty about your property enquiry. Is this a good time to talk?";
+const BY_NAME: &str =
+    "Hello {lead_name}, this is Asha from Trunkline Realty about your property enquiry. Is this a good time to talk?";
 const LOOKING_FOR: &str = "Hello, this is Asha from Trunkline Realty. What kind of home are you looking for?";
 const NUMBER: &str = "Hello, this is Asha from Trunkline Realty. On which phone number can our advisor reach you?";
 const ADDRESS: &str =
@@ -129,6 +145,7 @@ pub fn suite() -> Vec<Scenario> {
     let echoing = LineConditions { noise: 60, echo_percent: 6, echo_ms: 120 };
     vec![
         Scenario::new("closed answer", GOOD_TIME, short(&["Yes.", "Yes, sure.", "No.", "Okay."])),
+        Scenario::new("greeted by name", BY_NAME, short(&["Yes.", "Speaking."])),
         Scenario::new(
             "sentence",
             LOOKING_FOR,
@@ -215,14 +232,17 @@ pub fn suite() -> Vec<Scenario> {
             "talk-over at the start",
             GOOD_TIME,
             ["Hello?", "Hello, who is this?", "Yes, hello?"]
-                .map(|text| vec![says(text), says("Yes, speaking.")])
+                .map(|text| vec![Does::TalksOver { text }, says("Yes, speaking.")])
                 .to_vec(),
         ),
         Scenario::new(
             "hello? hello?",
             GOOD_TIME,
             [700, 1_000, 1_500]
-                .map(|pause| after_greeting(pauses("Hello?", pause, "Hello? Can you hear me?")))
+                .map(|pause| {
+                    let asks = [("Hello?".to_owned(), pause), ("Hello? Can you hear me?".to_owned(), 0)];
+                    after_greeting(Does::Insists(asks.to_vec()))
+                })
                 .to_vec(),
         ),
         Scenario::new(
@@ -284,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_pause_between_two_pieces_is_the_silence_between_their_sounds() {
-        let steps = steps_of(&pauses("a", 700, "b"));
+        let steps = steps_of(&pauses("a", 700, "b"), true);
         assert_eq!(steps[1], json!({"do": "stay_silent", "ms": 620}));
     }
 }
