@@ -55,9 +55,10 @@ async fn recorded(app: &TestApp, campaign: i64) -> Value {
     .await
 }
 
-async fn called(medias: usize, attempt: Value) -> (TestApp, i64) {
+async fn called(carrier: &str, medias: usize, attempt: Value) -> (TestApp, i64) {
     let environment = &[("RECORDING_PATIENCE_SECS", "2")];
     let app = TestApp::start_as(Setup { medias, environment, ..Setup::default() }).await;
+    app.choose_carrier(carrier).await;
     app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
     app.fault(json!({"name": "recording_never"})).await;
     let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
@@ -106,7 +107,7 @@ async fn a_call_whose_carrier_has_no_recording_has_ours_in_which_every_turn_is_w
     let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"},
         {"do": "say", "text": "Yes, I am looking for a flat in Whitefield."}, {"do": "wait_for_agent"},
         {"do": "say", "text": "It is for my own family."}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
-    let (app, campaign) = called(1, attempt).await;
+    let (app, campaign) = called("exotel", 1, attempt).await;
     app.campaign_completes(campaign, MINUTES).await;
     let call = recorded(&app, campaign).await;
     let sound = recording(&app, &call).await;
@@ -128,8 +129,33 @@ async fn a_call_whose_carrier_has_no_recording_has_ours_in_which_every_turn_is_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_barge_in_cut_off_is_not_in_the_recording_and_what_follows_is_where_it_was_heard() {
+    for carrier in ["exotel", "twilio"] {
+        let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"},
+            {"do": "say", "text": "Yes, go ahead."},
+            {"do": "interrupt", "after_ms": 1_800, "text": "Wait, who gave you my number?"},
+            {"do": "wait_for_agent"}, {"do": "hang_up"}]);
+        let (app, campaign) = called(carrier, 1, attempt).await;
+        app.campaign_completes(campaign, MINUTES).await;
+        let call = recorded(&app, campaign).await;
+        let sound = recording(&app, &call).await;
+        let seen = app.carrier_calls().await[0].clone();
+        let cut = call["transcript"].as_array().unwrap().iter().any(|turn| turn["interrupted"] == true);
+        assert!(cut, "{carrier}: {call}");
+        let played = pairs(&seen["streams"][0]["agent"]["spans"]);
+        assert!(played.len() >= 3, "{carrier}: {played:?}");
+        assert_lines_up(carrier, &sound.agent, &played);
+        assert_lines_up(carrier, &sound.human, &lines(&seen["said"]));
+        let longest = played.last().unwrap().1 + 100;
+        let later = spans(&sound.agent, PAUSE).into_iter().filter(|(from, _)| *from > longest);
+        assert_eq!(later.count(), 0, "{carrier}: nothing that was thrown away sounds later");
+        finish(app).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_survives_its_process_is_one_recording_with_silence_where_nobody_listened() {
-    let (mut app, campaign) = called(2, interested()).await;
+    let (mut app, campaign) = called("exotel", 2, interested()).await;
     resume::agent_answers(&app, 3).await;
     let held = app.holder().await;
     app.medias[held].kill_9().await;
