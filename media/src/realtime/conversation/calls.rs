@@ -139,6 +139,9 @@ impl Conversation {
     pub(super) fn on_tool_result(&mut self, call_id: &str, outcome: ToolOutcome) {
         if let ToolOutcome::Failed(_) = &outcome {
             self.metric("tool_failed");
+            if let Some(name) = self.ledger.name_of(call_id) {
+                self.event(CallEvent::ToolFailed { name, problem: "the tool failed" });
+            }
         }
         self.ledger.answer(call_id, outcome);
         self.tools_moved();

@@ -1,6 +1,7 @@
 //! Tools.
 
 use super::*;
+use crate::dialogue::{ToolOutcome, ToolSpec};
 
 impl Rehearsal {
     fn calls(&mut self, ms: u64, response_id: &str, name: &str, arguments: &str) {
@@ -96,4 +97,56 @@ fn every_call_has_one_answer_and_an_unknown_one_a_sentence() {
             r#"output   c-record_answer {"error":"arguments are not JSON"}"#
         ]
     );
+}
+
+/// A second after the greeting, with a tool of the account's own.
+fn with_a_tool() -> Rehearsal {
+    let mut settings = settings();
+    let parameters = serde_json::json!({"type": "object", "properties": {"flat": {"type": "string"}}});
+    let (name, description) = ("check_flat".to_owned(), "Is this flat free?".to_owned());
+    settings.tools.push(ToolSpec { name, description, parameters });
+    let mut call = Rehearsal::with(settings, None, false);
+    call.ready(300);
+    call.answers(500, Some(1), "Hello, this is an AI.", 1_500);
+    call.plays_out(2_100, Epoch(1));
+    call.until(3_000);
+    call.story.clear();
+    call
+}
+
+/// The model asks the tool.
+fn asks_the_tool(call: &mut Rehearsal) {
+    call.says(3_000, 3_500, "h1", "Is flat 302 free?");
+    let response = call.response(4_450, None);
+    call.calls(4_500, &response, "check_flat", r#"{"flat":"302"}"#);
+    call.done(4_510, &response, Status::Completed);
+    assert!(call.has("run      check_flat") && !call.has("output"), "{}", call.story());
+}
+
+#[test]
+fn what_an_accounts_own_tool_says_is_told_to_the_model_which_then_answers() {
+    let mut call = with_a_tool();
+    asks_the_tool(&mut call);
+    let outcome = ToolOutcome::Ok(r#"{"free":true}"#.to_owned());
+    call.give(5_200, Input::ToolResult { call_id: "c-check_flat".to_owned(), outcome });
+    let story = call.story();
+    assert!(story.contains(r#"output   c-check_flat {"free":true}"#) && story.ends_with("ask      e2"), "{story}");
+}
+
+#[test]
+fn a_tool_that_fails_or_is_late_is_noted_and_the_model_told_so_once() {
+    let mut failed = with_a_tool();
+    asks_the_tool(&mut failed);
+    let outcome = ToolOutcome::Failed("HTTP 500".to_owned());
+    failed.give(5_200, Input::ToolResult { call_id: "c-check_flat".to_owned(), outcome });
+    assert!(failed.has("event    tool_failed") && failed.has("output   c-check_flat"), "{}", failed.story());
+
+    let mut late = with_a_tool();
+    asks_the_tool(&mut late);
+    late.until(20_000);
+    let outcome = ToolOutcome::Ok("too late".to_owned());
+    late.give(20_000, Input::ToolResult { call_id: "c-check_flat".to_owned(), outcome });
+    let story = late.story();
+    assert!(story.contains("event    tool_failed"), "{story}");
+    assert_eq!(story.matches("output   c-check_flat").count(), 1, "{story}");
 }
