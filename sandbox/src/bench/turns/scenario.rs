@@ -9,6 +9,9 @@ const MARGINS_MS: u64 = 80;
 /// A turn of the agent's is heard out for so long: longer than any, and than the silence after which it asks whether anybody is there.
 const PATIENCE_MS: u64 = 25_000;
 
+/// Nobody answers sooner.
+const RINGS_MS: u64 = 1_500;
+
 /// One thing that the human does.
 #[derive(Debug, Clone)]
 pub enum Does {
@@ -66,7 +69,7 @@ impl Scenario {
 /// The script that makes a callee do it.
 pub fn script(scenario: &Scenario, person: usize) -> Value {
     let voices = ["kal", "awb", "rms", "slt"];
-    let mut steps = vec![json!({"do": "ring", "ms": 200}), json!({"do": "answer"})];
+    let mut steps = vec![json!({"do": "ring", "ms": RINGS_MS}), json!({"do": "answer"})];
     let does = &scenario.people[person % scenario.people.len()];
     for (at, one) in does.iter().enumerate() {
         // Who is about to speak over the agent does not hear it out before.
