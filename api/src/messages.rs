@@ -15,6 +15,8 @@ use crate::webhooks;
 
 /// Long before the carrier repeats a callback that has no answer.
 const WITHIN: Duration = Duration::from_secs(10);
+/// Between looking for a message that is told of and looking again: our own commit takes milliseconds, the carrier waits for seconds.
+const LOOK_AGAIN_AFTER_MS: [u64; 4] = [100, 200, 400, 800];
 
 /// Exotel hands over a text message (`SmsSid`, `From`, `To`, `Body`, `Date`). STOP and its like, in the languages of India too,
 /// put the number on the do-not-call list; START takes back what was only texted.
@@ -95,10 +97,18 @@ pub async fn post_sms_status(State(app): State<App>, request: Request) -> Result
     Ok(StatusCode::OK)
 }
 
-/// A message that is told of before its sending has been written down stays `sent`: nothing follows from it.
+/// Notes what became of a text message. The carrier can tell of it before we have written down that the carrier has it: while one is
+/// being sent, a name that nobody knows is looked for again.
 pub(crate) async fn told(app: &AppState, carrier: Carrier, sid: &str, failure: Option<&str>) -> Result<(), ApiError> {
-    let mut tx = app.db.begin().await?;
-    outgoing_message::arrived(&mut tx, carrier, sid, failure, app.clock.now()).await?;
-    tx.commit().await?;
+    for pause in LOOK_AGAIN_AFTER_MS.into_iter().map(Some).chain([None]) {
+        let mut tx = app.db.begin().await?;
+        let noted = outgoing_message::arrived(&mut tx, carrier, sid, failure, app.clock.now()).await?;
+        let may_come = !noted && outgoing_message::is_being_sent(&mut *tx, carrier).await?;
+        tx.commit().await?;
+        match pause.filter(|_| may_come) {
+            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            None => break,
+        }
+    }
     Ok(())
 }

@@ -195,6 +195,16 @@ pub async fn arrived(
     Ok(true)
 }
 
+/// Is any message on its way to the carrier at this moment?
+pub async fn is_being_sent(db: impl PgExecutor<'_>, carrier: Carrier) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from messages where status = 'sending' and carrier = $1) as "exists!""#,
+        carrier.as_str()
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Messages that should have been sent by now.
 pub async fn unsent(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<MessageId>> {
     sqlx::query_scalar!(

@@ -1,10 +1,15 @@
 //! Text messages from people, as the carrier hands them over.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::harness::{Answer, SECRET, TestApi};
+use shared::id::{CallId, MessageId};
+use shared::outgoing_message;
+
+use crate::harness::{Answer, SECRET, TestApi, monday};
 
 const SMS: &str = "/webhooks/exotel/sms";
 
@@ -61,5 +66,30 @@ async fn a_message_comes_by_get_and_as_json_too() {
         .body(Body::from(json!({"SmsSid": "sms-2", "From": "09845012345", "Body": "START"}).to_string()));
     assert_eq!(api.send(start.unwrap()).await.status, 200);
     assert_eq!(api.number("select count(*) from do_not_call").await, 0);
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_told_before_our_own_commit_is_noted_after_it() {
+    let api = TestApi::start().await;
+    let campaign = api.create_campaign(json!({"name": "Calls"})).await;
+    let lead = api.add_lead(campaign, "+919845012345", "Asha").await;
+    let call = CallId(api.add_call(lead, "reference-1").await);
+    let mut db = api.db.acquire().await.unwrap();
+    assert!(outgoing_message::request(&mut db, call, "brochure", "Here it is.", None, monday()).await.unwrap());
+    let id = MessageId(api.number("select id from messages").await);
+    outgoing_message::begin(&mut db, id, monday()).await.unwrap().unwrap();
+
+    let report = Request::post(format!("/webhooks/exotel/sms-status?secret={SECRET}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("SmsSid=sms-9&Status=sent"))
+        .unwrap();
+    let mut telling = Box::pin(api.send(report));
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut telling).await;
+    assert!(early.is_err(), "nobody knows this message yet");
+    outgoing_message::sent(&mut db, id, "sms-9", monday()).await.unwrap();
+    drop(db);
+    assert_eq!(telling.await.status, 200);
+    assert_eq!(api.number("select count(*) from messages where status = 'delivered'").await, 1);
     api.finish().await;
 }
