@@ -66,6 +66,11 @@ fn attempts(leads: &[Value], seen: &[Value], found: &mut Vec<String>) {
     }
 }
 
+/// It was answered, and its recording is not here, or not yet: where the carrier announces it, nothing stands for it before.
+pub fn lacks_recording(call: &Value) -> bool {
+    call["status"] == "completed" && !call["answered_at"].is_null() && call["recording"]["status"] != "stored"
+}
+
 /// Every lead ended in a final state, every conversation has its summary, every recording of the carrier is stored.
 fn outcomes(calls: &[Value], leads: &[Value], found: &mut Vec<String>) {
     for lead in leads {
@@ -80,7 +85,7 @@ fn outcomes(calls: &[Value], leads: &[Value], found: &mut Vec<String>) {
         if spoke && call["status"] == "completed" && call["summary"].as_str().is_none_or(str::is_empty) {
             found.push(format!("call {} was a conversation and has no summary", call["id"]));
         }
-        if call["status"] == "completed" && !call["answered_at"].is_null() && call["recording"]["status"] != "stored" {
+        if lacks_recording(call) {
             found
                 .push(format!("call {} was answered and its recording is {}", call["id"], call["recording"]["status"]));
         }

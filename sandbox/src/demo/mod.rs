@@ -124,7 +124,7 @@ async fn watch(client: &Client, id: i64, progress: &mut Progress) -> anyhow::Res
     let deadline = Instant::now() + AFTERMATH_BOUND;
     while Instant::now() < deadline {
         let calls = client.calls(id).await?;
-        if calls.iter().all(|call| call["recording"]["status"] != "pending") {
+        if !calls.iter().any(compare::lacks_recording) {
             break;
         }
         sleep(Duration::from_secs(1)).await;
