@@ -34,6 +34,11 @@ pub(super) struct Context {
     pub asked_at: Option<Instant>,
     /// A byte whose other half comes with the next chunk.
     odd: Option<u8>,
+    /// Where one clause ends and the next begins is only guessed from now on: a sound kept for other calls could have words of its
+    /// neighbour.
+    guessed: bool,
+    /// Sound came without its characters: whose it is is certain only as long as there is one clause.
+    unaligned: bool,
 }
 
 pub(super) struct Clause {
@@ -76,6 +81,8 @@ impl Context {
             active_at: now,
             asked_at: None,
             odd: None,
+            guessed: false,
+            unaligned: false,
         }
     }
 
@@ -86,7 +93,10 @@ impl Context {
 
     pub(super) fn push(&mut self, number: u32, text: &str, keep: bool) {
         let text = text.trim().chars().collect();
-        let keep = keep.then(Vec::new);
+        if self.unaligned {
+            self.boundaries_are_guessed();
+        }
+        let keep = (keep && !self.guessed).then(Vec::new);
         self.clauses.push_back(Clause { number, text, sent: false, spoken: 0, samples: 0, keep });
     }
 
@@ -120,6 +130,10 @@ impl Context {
     ) -> Vec<Stretch> {
         let mut stretches = Vec::with_capacity(1);
         let Some(alignment) = alignment else {
+            self.unaligned = true;
+            if self.clauses.len() > 1 {
+                self.boundaries_are_guessed();
+            }
             while let Some(clause) = self.clauses.front()
                 && self.clauses.len() > 1
                 && clause.samples >= clause.text.len() as u64 * MS_PER_CHAR * SAMPLES_PER_MS as u64
@@ -141,13 +155,19 @@ impl Context {
                 if c.is_whitespace() {
                     break;
                 }
+                if self.clauses.get(1).is_some_and(|next| next.text.first() != Some(&c)) {
+                    self.boundaries_are_guessed();
+                }
                 self.give(&samples[from..at.max(from)], std::mem::take(&mut marks), &mut stretches);
                 from = at.max(from);
                 self.complete(&mut completed);
                 word_began = false;
             }
+            let expected = self.clauses.front().and_then(|clause| clause.text.get(clause.spoken)).copied();
+            if !c.is_whitespace() && expected != Some(c) {
+                self.boundaries_are_guessed();
+            }
             let Some(clause) = self.clauses.front_mut() else { break };
-            let expected = clause.text.get(clause.spoken);
             if c.is_whitespace() {
                 word_began = false;
                 // The spaces around the text are ours (or the provider's), not the clause's.
@@ -167,6 +187,13 @@ impl Context {
         }
         self.give(&samples[from..], marks, &mut stretches);
         stretches
+    }
+
+    fn boundaries_are_guessed(&mut self) {
+        self.guessed = true;
+        for clause in &mut self.clauses {
+            clause.keep = None;
+        }
     }
 
     /// The context has ended: what is left was complete.
@@ -309,5 +336,28 @@ mod tests {
         context.attribute(&samples, alignment, |c| kept.push((c.text, c.samples.len())));
         context.complete_all(|c| kept.push((c.text, c.samples.len())));
         assert_eq!(kept, [("ab".to_owned(), 240), ("cd".to_owned(), 160)]);
+    }
+
+    /// What is kept of two clauses and of one that comes later, when this is the sound of the first two.
+    fn kept(samples: &[i16], alignment: Option<Alignment>) -> usize {
+        let mut context = context(&[]);
+        context.push(0, "ab", true);
+        context.push(1, "cd", true);
+        let mut kept = 0;
+        context.attribute(samples, alignment, |_| kept += 1);
+        context.push(2, "ef", true);
+        context.complete_all(|_| kept += 1);
+        kept
+    }
+
+    #[test]
+    fn nothing_is_kept_whose_end_was_guessed() {
+        let (samples, alignment) = spoken("ab cd");
+        assert_eq!(kept(&samples, alignment), 3);
+        for said in ["a cd", "abb cd", "xy cd"] {
+            let (samples, alignment) = spoken(said);
+            assert_eq!(kept(&samples, alignment), 0, "{said}: the provider counts other characters");
+        }
+        assert_eq!(kept(&[1; 400], None), 0);
     }
 }
