@@ -15,8 +15,9 @@ const STRIDE: usize = 32;
 const LOUD_SAMPLES: usize = 12;
 /// Complement of the code from which a sample counts as loud: a magnitude of 252 or more.
 const LOUD: u8 = 0x18;
-/// Places kept for one window. More would only come from a sound that repeats itself exactly.
-const MAX_PLACES: usize = 8;
+/// Places kept for one window: many lines begin with the same sound, and one that is not among them is taken for another. More
+/// would only come from a sound that repeats itself exactly.
+const MAX_PLACES: usize = 64;
 
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
