@@ -39,13 +39,13 @@ impl Server {
         format!("ws://{}", self.addr).parse().unwrap()
     }
 
-    /// Accepts a connection, which must show this `Authorization`, and gives the path it asked for.
+    /// Accepts a connection, whose key must stand in this header, and gives the path it asked for.
     #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-    pub(crate) async fn accept(&self, authorization: &str) -> (Peer, String) {
+    pub(crate) async fn accept(&self, header: &str, key: &str) -> (Peer, String) {
         let mut asked = String::new();
         let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             asked = request.uri().to_string();
-            assert_eq!(request.headers()["authorization"], authorization);
+            assert_eq!(request.headers()[header], key);
             Ok(response)
         };
         let peer = accept_hdr_async(self.stream().await, note).await.unwrap();
@@ -60,7 +60,8 @@ impl Server {
         accept_hdr_async(self.stream().await, refuse).await.unwrap_err();
     }
 
-    async fn stream(&self) -> TcpStream {
+    /// A connection before its handshake.
+    pub(crate) async fn stream(&self) -> TcpStream {
         timeout(BOUND, self.listener.accept()).await.unwrap().unwrap().0
     }
 }

@@ -25,7 +25,7 @@ impl Server {
     }
 
     async fn accept(&self) -> (Peer, String) {
-        self.0.accept("Token k").await
+        self.0.accept("authorization", "Token k").await
     }
 
     async fn refuse(&self, status: u16, body: &str) {

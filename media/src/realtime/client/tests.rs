@@ -44,7 +44,7 @@ impl Call {
     /// Opens a session, and lets the server say that it is ready.
     async fn opens(&mut self, server: &Server) -> Peer {
         self.order(session(vec![])).await;
-        let (mut peer, _) = server.accept("Bearer k").await;
+        let (mut peer, _) = server.accept("authorization", "Bearer k").await;
         assert_eq!(text(&mut peer).await["type"], "session.update");
         say(&mut peer, json!({"type": "session.created"})).await;
         say(&mut peer, json!({"type": "session.updated"})).await;
@@ -67,7 +67,7 @@ async fn the_session_and_the_conversation_so_far_are_said_before_any_sound() {
     call.handle.audio.push(&[1_000; 320]);
     let said = Item::Said(Speaker::Human, "A flat, please.".into());
     call.order(session(vec![said, Item::Note("The line broke.".into())])).await;
-    let (mut peer, asked) = server.accept("Bearer k").await;
+    let (mut peer, asked) = server.accept("authorization", "Bearer k").await;
     assert_eq!(asked, "/v1/realtime?model=gpt-realtime-2.1");
     let update = text(&mut peer).await;
     assert_eq!(update["session"]["instructions"], "You sell homes.");
@@ -139,7 +139,7 @@ async fn a_server_that_never_takes_the_session_or_falls_silent_is_given_up() {
     let quick = Timing { ready: Duration::from_millis(50), silence: Duration::from_millis(80), ..Timing::default() };
     let mut call = call(&server, quick);
     call.order(session(vec![])).await;
-    let (_peer, _) = server.accept("Bearer k").await;
+    let (_peer, _) = server.accept("authorization", "Bearer k").await;
     let error = call.lost().await;
     assert!(matches!(error, ProviderError::TimedOut { stage: "session", .. }), "{error}");
 

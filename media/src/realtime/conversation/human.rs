@@ -182,12 +182,8 @@ impl Conversation {
         self.machine = Some(Machine { waiting });
     }
 
-    fn waiting(&mut self) -> Option<&mut Waiting> {
-        self.machine.as_mut().and_then(|machine| machine.waiting.as_mut())
-    }
-
     pub(super) fn on_recording_ready(&mut self) {
-        if let Some(waiting) = self.waiting() {
+        if let Some(waiting) = self.machine.as_mut().and_then(|machine| machine.waiting.as_mut()) {
             waiting.recording_is_here();
         }
     }

@@ -1,37 +1,30 @@
 //! The client against a small server that keeps the provider's rules: a sixth context, a keep-alive of an unknown one or
 //! voice settings on an open one fail the test.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async,
-    tungstenite::{
-        Message,
-        handshake::server::{ErrorResponse, Request, Response},
-        protocol::{CloseFrame, frame::coding::CloseCode},
-    },
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
 use super::*;
-use crate::{dialogue::Epoch, provider::ProviderError, tts::TtsCommand};
+use crate::{
+    dialogue::Epoch,
+    provider::ProviderError,
+    test_server::{self, BOUND},
+    tts::TtsCommand,
+};
 
-const BOUND: Duration = Duration::from_secs(5);
-
-struct Server {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
+struct Server(test_server::Server);
 
 /// One accepted connection, and what is open on it.
 struct Peer {
-    socket: WebSocketStream<TcpStream>,
+    socket: test_server::Peer,
     asked: String,
     /// Text received per open context.
     open: HashMap<String, String>,
@@ -50,27 +43,16 @@ enum Said {
 
 impl Server {
     async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        Self { listener, addr }
+        Self(test_server::Server::new().await)
     }
 
-    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     async fn accept(&self) -> Peer {
-        let (stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
-        let mut asked = String::new();
-        let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-            asked = request.uri().to_string();
-            assert_eq!(request.headers()["xi-api-key"], "k");
-            Ok(response)
-        };
-        let socket = accept_hdr_async(stream, note).await.unwrap();
+        let (socket, asked) = self.0.accept("xi-api-key", "k").await;
         Peer { socket, asked, open: HashMap::new(), most_open: 0, final_due: Vec::new() }
     }
 
     fn client(&self, timing: Timing) -> ElevenLabs {
-        let url = format!("http://{}", self.addr).parse().unwrap();
-        ElevenLabs::new(Connect::new().unwrap(), url, "k".into(), PhraseCache::default()).with_timing(timing)
+        ElevenLabs::new(Connect::new().unwrap(), self.0.url(), "k".into(), PhraseCache::default()).with_timing(timing)
     }
 }
 
@@ -400,7 +382,7 @@ async fn a_phrase_that_every_call_says_is_cached_and_spoken_without_the_provider
 async fn a_refused_key_fails_every_reply_at_once() {
     let server = Server::new().await;
     let mut call = call(&server.client(Timing::default()));
-    let (mut stream, _) = server.listener.accept().await.unwrap();
+    let mut stream = server.0.stream().await;
     let body = r#"{"detail":{"status":"invalid_api_key","message":"x"}}"#;
     let response = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     tokio::io::AsyncWriteExt::write_all(&mut stream, response.as_bytes()).await.unwrap();
