@@ -109,10 +109,6 @@ async fn get_ready(app: &App, call: CallId) {
     }
     let Ok(Some(known)) = timeout(LOOK_UP_WITHIN, app.store.ringing(call)).await else { return };
     let agent = known.settings;
-    // A model that speaks for itself is only helped by a voice where it has been given one.
-    if agent.speech_to_speech.is_some() && agent.tts.is_none() {
-        return;
-    }
     let language = opening_language(known.lead_language.as_deref(), &agent);
     // What keeps anybody from speaking is said when the call is answered.
     let Ok(mut speech) = Speech::new(&app.providers, &agent, &language) else { return };

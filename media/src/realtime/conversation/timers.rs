@@ -30,6 +30,7 @@ pub enum Reason {
     KeysPressed,
     HumanSilent,
     ToolLate,
+    ToolSlow(Epoch),
     DrainOver,
     TimeForGoodbye,
     MaxDuration,
@@ -90,8 +91,11 @@ impl Conversation {
 
     fn offer_reply_deadlines(&self, earliest: &mut Earliest) {
         let limits = &self.settings.limits;
+        if let Some((at, epoch)) = self.tool_slow_at() {
+            earliest.offer(Some(at), Reason::ToolSlow(epoch));
+        }
         for (at, reply) in self.replies.iter().enumerate() {
-            if !reply.made && !reply.awaits_tools {
+            if !reply.made && (!reply.awaits_tools || reply.is_being_made()) {
                 let wait = if reply.source == Source::Model { limits.first_token_ms } else { limits.first_audio_ms };
                 // What lies ready is played first, if its turn has come.
                 let since = reply.moved.max(reply.asked);
@@ -158,6 +162,7 @@ impl Conversation {
             Reason::KeysPressed => self.keys_pressed(),
             Reason::HumanSilent => self.human_silent(),
             Reason::ToolLate => self.tool_late(),
+            Reason::ToolSlow(epoch) => self.fill_wait(epoch),
             Reason::DrainOver => self.end(EndReason::HandedOver, true),
             Reason::TimeForGoodbye => self.say_time_is_up(),
             Reason::MaxDuration => {
@@ -169,7 +174,7 @@ impl Conversation {
 
     fn sound_late(&mut self, epoch: Epoch) {
         match self.reply(epoch).map(|reply: &mut Reply| reply.source) {
-            Some(Source::Model) => self.reply_failed(epoch, LlmFailure::TimedOut),
+            Some(Source::Model) => self.model_failed(epoch, LlmFailure::TimedOut),
             Some(Source::Voice | Source::Recording) => self.on_voice_failed(epoch),
             None => {}
         }
