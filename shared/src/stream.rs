@@ -66,6 +66,9 @@ pub async fn named_call(
 /// answer.
 pub const RINGING_CHANNEL: &str = "calls_ringing";
 
+/// Tells them that the carrier takes whoever answered a call for a machine: what follows is the call's id. A hint, too.
+pub const MACHINE_CHANNEL: &str = "calls_answered_by_machine";
+
 /// What is needed to get a voice ready while the phone still rings.
 #[derive(Clone, Debug)]
 pub struct Ringing {
@@ -116,6 +119,8 @@ pub struct Briefing {
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
     pub answers: serde_json::Map<String, serde_json::Value>,
     pub turns: Vec<Turn>,
+    /// The carrier took whoever answered for a machine, before it connected them.
+    pub answered_by_machine: bool,
     /// `None` for the call's first stream.
     pub comeback: Option<Comeback>,
 }
@@ -196,7 +201,8 @@ pub async fn begin(
     .await?;
     let known = sqlx::query!(
         r#"
-        select v.settings, g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
+        select v.settings, c.answered_by is not distinct from 'machine' as "answered_by_machine!",
+            g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
             g.voicemail_recording_key as "recording_key?", g.voicemail_recording_title as "recording_title?",
             g.voicemail_recording_ms as "recording_ms?",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
@@ -239,6 +245,7 @@ pub async fn begin(
             _ => None,
         },
         lead,
+        answered_by_machine: known.answered_by_machine,
         answers: object(known.answers),
         turns: turn::of_call(db, call_id).await?,
         comeback,

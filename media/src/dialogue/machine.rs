@@ -1,5 +1,8 @@
-//! A machine answers. It is known by what it says, and by nothing else: a person taken for a machine would be hung up on, and
-//! waiting for silence or a beep would make every person wait.
+//! A machine answers. It is known by what it says; where its words leave a doubt, by its beep, by how long it talks without a pause
+//! for an answer, and by the carrier's own verdict. No person is made to wait for any of it, and nobody who has answered like a
+//! person is hung up on because a carrier thinks otherwise.
+
+use std::time::Duration;
 
 use super::input::CallTime;
 use super::output::{CallEvent, EndReason, Output};
@@ -16,6 +19,32 @@ const MOST_TURNS: u32 = 2;
 const SILENCE_MS: u64 = 2_500;
 /// A greeting that goes on for longer is not waited for.
 const LONGEST_GREETING_MS: u64 = 30_000;
+
+/// People who pick up talk for a second or two.
+const LONG_GREETING: Duration = Duration::from_millis(5_000);
+/// So much voice before a beep is a greeting, whatever its words are.
+const GREETING_BEFORE_BEEP: Duration = Duration::from_millis(3_000);
+
+/// What else speaks for a machine, beside its words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Suspicion {
+    /// A tone was heard.
+    pub(crate) beeped: bool,
+    /// The carrier takes it for one.
+    pub(crate) carrier: bool,
+    /// The longest voice without an answer of ours in between.
+    pub(crate) voice: Duration,
+}
+
+impl Suspicion {
+    /// What it is that has said these words.
+    pub(crate) fn machine(&self, words: &[String]) -> Option<phrases::Machine> {
+        let greets = self.beeped && self.voice >= GREETING_BEFORE_BEEP;
+        let odd = self.beeped || self.carrier || self.voice >= LONG_GREETING;
+        phrases::machine(words)
+            .or_else(|| (greets || odd && phrases::may_be_a_machines(words)).then_some(phrases::Machine::Voicemail))
+    }
+}
 
 /// May somebody whose words these are be a machine?
 pub(crate) fn may_be(now: CallTime, human_turns: u32) -> bool {
@@ -90,15 +119,62 @@ pub(crate) fn as_text(title: &str) -> String {
 }
 
 impl Dialogue {
-    /// After new words: are they a machine's?
+    /// After new words, or something else that speaks for one: is it a machine?
     pub(super) fn look_for_machine(&mut self) {
-        if !may_be(self.now, self.human_turns) || self.machine_found || self.history.gap.is_some() {
-            return;
+        if self.may_be_machine()
+            && let Some(machine) = self.suspicion.machine(&self.first_words())
+        {
+            self.machine_answered(machine);
         }
+    }
+
+    fn may_be_machine(&self) -> bool {
+        may_be(self.now, self.human_turns) && !self.machine_found && self.history.gap.is_none()
+    }
+
+    fn first_words(&self) -> Vec<String> {
         let mut words = phrases::words(&self.history.human_text());
         words.extend(self.turn.iter().flat_map(|turn| phrases::words(&turn.spoken)));
         words.extend(self.utterance.iter().flat_map(|utterance| utterance.new_words()));
-        let Some(machine) = phrases::machine(&words) else { return };
+        words
+    }
+
+    /// How long did whoever is there talk?
+    pub(super) fn note_voice(&mut self) {
+        if let Some(utterance) = &self.utterance {
+            self.suspicion.voice = self.suspicion.voice.max(utterance.voiced(self.now));
+        }
+    }
+
+    pub(super) fn on_beep(&mut self) {
+        if self.machine.is_none() {
+            if !self.may_be_machine() {
+                return self.metric("beep_ignored");
+            }
+            self.suspicion.beeped = true;
+            self.note_voice();
+            self.look_for_machine();
+        }
+        self.leave_message();
+    }
+
+    /// The carrier has listened, too.
+    pub(super) fn on_machine_verdict(&mut self) {
+        if !self.may_be_machine() {
+            return self.metric("machine_verdict_ignored");
+        }
+        let words = self.first_words();
+        // Whoever has said something that no machine says, and stopped for an answer, is a person.
+        let answered = self.human_turns > 0 || self.turn.is_some();
+        if answered && !phrases::may_be_a_machines(&words) {
+            return self.event(CallEvent::MachineDoubted);
+        }
+        self.suspicion.carrier = true;
+        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
+        self.machine_answered(machine);
+    }
+
+    fn machine_answered(&mut self, machine: phrases::Machine) {
         self.machine_found = true;
         self.event(CallEvent::MachineAnswered { machine });
         self.opening = None;

@@ -1,5 +1,6 @@
 //! One reply of the agent while it lives: what was asked, what was sent to speech, what was heard.
 
+use super::Cut;
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
 use super::input::{AskId, CallTime, Epoch, LlmFailure, LlmFinish, SAMPLES_PER_MS};
@@ -202,6 +203,22 @@ impl Reply {
             })
             .filter(|entry| !matches!(entry, Entry::Agent { text, calls, .. } if text.is_empty() && calls.is_empty()))
             .collect()
+    }
+
+    /// What is owed to the human if it is given up before its first sound and nothing is said: the rest of what was cut off before,
+    /// or what its tools find out.
+    pub(crate) fn owes_the_rest(&self) -> Option<Cut> {
+        match self.kind {
+            Kind::Continuation => Some(Cut { unheard: self.speech.sent_all(), whole: true }),
+            Kind::Answer if self.note.is_some() || self.called_tools() => {
+                Some(Cut { unheard: String::new(), whole: false })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_called(&self, id: &str) -> bool {
+        self.rounds.iter().flatten().any(|call| call.id == id)
     }
 
     pub(crate) fn called_tools(&self) -> bool {

@@ -163,7 +163,8 @@ impl Conversation {
 
     /// When the wait for a tool has become an awkward silence.
     pub(super) fn tool_slow_at(&self) -> Option<(CallTime, Epoch)> {
-        let reply = self.replies.front().filter(|reply| reply.awaits_tools && !reply.filled && !reply.paused)?;
+        let waits = |reply: &&Reply| reply.awaits_tools && !reply.filled && !reply.paused;
+        let reply = self.replies.front().filter(waits).filter(|_| self.settings.fillers)?;
         let (since, ..) = self.ledger.oldest_running()?;
         let silent_since = if reply.started.is_some() { since.max(reply.expected_end()) } else { since };
         Some((silent_since + ms(self.settings.limits.filler_ms), reply.epoch))

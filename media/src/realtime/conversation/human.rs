@@ -60,7 +60,9 @@ impl Conversation {
 
     pub(super) fn on_voice_stopped(&mut self, ended: CallTime) {
         self.last_interaction = self.now;
-        self.voice.since = None;
+        if let Some(since) = self.voice.since.take() {
+            self.suspicion.voice = self.suspicion.voice.max(ended.since(since));
+        }
         self.voice.ended = Some(ended);
     }
 
@@ -159,12 +161,50 @@ impl Conversation {
     // ---- machines ---------------------------------------------------------------------------------------------------
 
     fn look_for_machine(&mut self) {
-        if !machine::may_be(self.now, self.human_turns) || self.machine.is_some() || self.history.gap.is_some() {
-            return;
+        if self.may_be_machine()
+            && let Some(machine) = self.suspicion.machine(&self.first_words())
+        {
+            self.machine_answered(machine);
         }
+    }
+
+    fn may_be_machine(&self) -> bool {
+        machine::may_be(self.now, self.human_turns) && self.machine.is_none() && self.history.gap.is_none()
+    }
+
+    fn first_words(&self) -> Vec<String> {
         let mut said = self.history.human_text();
         push_words(&mut said, &self.turns.said());
-        let Some(machine) = phrases::machine(&phrases::words(&said)) else { return };
+        phrases::words(&said)
+    }
+
+    pub(super) fn on_beep(&mut self) {
+        if self.machine.is_none() {
+            if !self.may_be_machine() {
+                return self.metric("beep_ignored");
+            }
+            self.suspicion.beeped = true;
+            self.look_for_machine();
+        }
+        self.leave_message();
+    }
+
+    /// The carrier has listened, too. Whoever has answered as a person is one.
+    pub(super) fn on_machine_verdict(&mut self) {
+        if !self.may_be_machine() {
+            return self.metric("machine_verdict_ignored");
+        }
+        let words = self.first_words();
+        let answered = self.human_turns > 0 || !words.is_empty() && self.voice.speaking.is_none();
+        if answered && !phrases::may_be_a_machines(&words) {
+            return self.event(CallEvent::MachineDoubted);
+        }
+        self.suspicion.carrier = true;
+        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
+        self.machine_answered(machine);
+    }
+
+    fn machine_answered(&mut self, machine: phrases::Machine) {
         self.event(CallEvent::MachineAnswered { machine });
         self.opening = None;
         self.awaited = None;

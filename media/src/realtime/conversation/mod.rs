@@ -29,7 +29,7 @@ use std::time::Duration;
 use super::wire::{ClientEvent, Item, Session};
 use crate::dialogue::{
     CallEvent, CallTime, DialogueSettings, EndReason, Epoch, History, Input, Message, Output, Phase, Snapshot, Speaker,
-    ToolSpec, UnsettledWords, phrases, tools, tools::Ledger,
+    ToolSpec, UnsettledWords, machine::Suspicion, phrases, tools, tools::Ledger,
 };
 use crate::playbook::{Lines, prompt};
 use link::Link;
@@ -117,6 +117,7 @@ pub struct Conversation {
     barge_ins: u32,
     do_not_call: bool,
     machine: Option<human::Machine>,
+    suspicion: Suspicion,
     unsettled: Option<UnsettledWords>,
     last_interaction: CallTime,
 }
@@ -157,6 +158,7 @@ impl Conversation {
             barge_ins: 0,
             do_not_call: false,
             machine: None,
+            suspicion: Suspicion::default(),
             unsettled: None,
             last_interaction: CallTime::ZERO,
             settings,
@@ -225,7 +227,8 @@ impl Conversation {
             Input::VoiceGoesOn { until } => self.on_voice_goes_on(until.min(self.now)),
             Input::VoiceStopped { ended } => self.on_voice_stopped(ended.min(self.now)),
             Input::Dtmf { digit } => self.on_dtmf(digit),
-            Input::Beep => self.leave_message(),
+            Input::Beep => self.on_beep(),
+            Input::MachineVerdict => self.on_machine_verdict(),
             Input::RecordingReady => self.on_recording_ready(),
             Input::ToolResult { call_id, outcome } => self.on_tool_result(&call_id, outcome),
             Input::TtsAudio { epoch, samples, .. } => self.on_voice_sound(epoch, samples),
