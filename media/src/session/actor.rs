@@ -246,6 +246,7 @@ impl Actor {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told_to_leave = false;
         let mut told_of_machine = false;
+        let mut line_is_open = true;
         while self.ended.is_none() {
             let deadline = self.deadline;
             let media_gone_at = self.last_media_at + MEDIA_GONE_AFTER;
@@ -253,7 +254,10 @@ impl Actor {
                 // Playout positions first: a barge-in cuts at the last one the dialogue knows.
                 biased;
                 Some(report) = self.reports.recv() => self.reported(report),
-                frame = carrier.next() => self.heard(frame),
+                frame = carrier.next(), if line_is_open => {
+                    line_is_open = matches!(frame, Some(Ok(_)));
+                    self.heard(frame);
+                }
                 Some(event) = self.inbox.tts.recv() => self.voiced(event),
                 Some(event) = self.inbox.llm.recv() => self.thought(event),
                 Some(over) = self.inbox.overs.recv() => self.went_over(&over),

@@ -3,7 +3,7 @@
 
 use super::{Asked, Conversation, ms, phrases, turns::Settled};
 use crate::dialogue::{
-    CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker,
+    CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker, StreamEnd,
     machine::{self, Left, Waiting},
     utterance::{push_words, with_keys},
 };
@@ -11,6 +11,8 @@ use crate::realtime::wire::{ClientEvent, Item};
 
 /// So often may our own ear pause the agent for nothing: then only the server's word counts, until it says that somebody spoke.
 const MOST_FALSE_ALARMS: u32 = 2;
+/// So long are the last words of somebody who has hung up waited for.
+const LAST_WORDS_MS: u64 = 1_500;
 /// A short word may be over before the server says that it has begun.
 const SAME_SPEECH_MS: u64 = 1_000;
 
@@ -34,6 +36,7 @@ impl Conversation {
     pub(super) fn on_voice_started(&mut self, began: CallTime) {
         self.last_interaction = self.now;
         self.voice.since = Some(began);
+        self.voice.began = Some(began);
         self.voice.ended = None;
         let (now, believed) = (self.now, self.voice.false_alarms < MOST_FALSE_ALARMS);
         let Some(reply) = self.replies.front_mut().filter(|reply| !reply.protected && reply.started.is_some()) else {
@@ -105,11 +108,13 @@ impl Conversation {
     // ---- what the server hears --------------------------------------------------------------------------------------
 
     pub(super) fn on_speech_started(&mut self, item_id: &str) {
-        let began = self.voice.since.unwrap_or(self.now);
-        self.last_interaction = self.now;
-        self.voice.speaking = Some(began);
         let now = self.now;
+        self.last_interaction = now;
         self.voice.ended = self.voice.ended.filter(|ended| now.since(*ended) < ms(SAME_SPEECH_MS));
+        // A short word may have been over before the server heard it.
+        let just_heard = self.voice.ended.and(self.voice.began);
+        let began = self.voice.since.or(just_heard).unwrap_or(now);
+        self.voice.speaking = Some(began);
         self.voice.false_alarms = 0;
         // The turn goes on: what would have answered it is out of date.
         self.awaited = None;
@@ -156,6 +161,26 @@ impl Conversation {
         if !std::mem::replace(&mut self.do_not_call, true) {
             self.event(CallEvent::DoNotCallRequested { evidence, note });
         }
+    }
+
+    /// The human has hung up. What they said last is worth a moment: it may be that nobody is to call again.
+    pub(super) fn line_is_gone(&mut self, reason: StreamEnd) {
+        let speaks = self.voice.speaking.take().is_some();
+        if self.lingering.is_some() {
+            return;
+        }
+        // A line that broke may be back at once, and whoever takes the call up must not wait for us.
+        let hung_up = reason == StreamEnd::HungUp;
+        if !hung_up || !self.link.is_up() || !speaks && !self.turns.awaits_words() {
+            return self.end(reason.into(), false);
+        }
+        if speaks {
+            self.tell(ClientEvent::Commit);
+        }
+        self.opening = None;
+        self.awaited = None;
+        self.take_back(true);
+        self.lingering = Some((self.now + ms(LAST_WORDS_MS), reason.into()));
     }
 
     // ---- machines ---------------------------------------------------------------------------------------------------

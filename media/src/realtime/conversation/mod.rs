@@ -67,6 +67,8 @@ struct Voice {
     /// Our own ear hears it since then.
     since: Option<CallTime>,
     ended: Option<CallTime>,
+    /// When the last one that our own ear heard began.
+    began: Option<CallTime>,
     /// The server hears it since then.
     speaking: Option<CallTime>,
     /// The playout is paused because of it, since then.
@@ -107,6 +109,8 @@ pub struct Conversation {
     awaited: Option<CallTime>,
     asked: Option<Asked>,
 
+    /// The human is gone, and their last words are still being written down: until then, and why it ends.
+    lingering: Option<(CallTime, EndReason)>,
     quiet_since: CallTime,
     reprompts: u32,
     failed_turns: u32,
@@ -148,6 +152,7 @@ impl Conversation {
             voice: Voice::default(),
             awaited: None,
             asked: None,
+            lingering: None,
             quiet_since: CallTime::ZERO,
             reprompts: 0,
             failed_turns: 0,
@@ -237,7 +242,7 @@ impl Conversation {
             Input::PlayoutStarted { epoch } => self.on_playout_started(epoch),
             Input::Played { epoch, samples } => self.on_played(epoch, samples),
             Input::PlayoutDrained { epoch } => self.on_playout_drained(epoch),
-            Input::StreamStopped { reason } => self.end(reason.into(), false),
+            Input::StreamStopped { reason } => self.line_is_gone(reason),
             Input::Drain { by } => self.drain_by = Some(self.drain_by.map_or(by, |earlier| earlier.min(by))),
             Input::Deadline => {}
             // Nobody transcribes or thinks beside the model.
@@ -261,6 +266,9 @@ impl Conversation {
     fn advance(&mut self) {
         self.finish_replies();
         self.settle_turns(false);
+        if let Some((_, reason)) = self.lingering.filter(|_| !self.turns.awaits_words()) {
+            self.end(reason, false);
+        }
         if !self.ended && self.drain_by.is_some() && self.is_between_turns() {
             self.end(EndReason::HandedOver, true);
         }
@@ -360,7 +368,12 @@ impl Conversation {
 
     /// Is an answer of the model's wanted at all?
     fn may_answer(&self) -> bool {
-        self.greeted && self.opening.is_none() && self.machine.is_none() && !self.is_closing() && !self.is_wrapping_up()
+        self.greeted
+            && self.opening.is_none()
+            && self.machine.is_none()
+            && self.lingering.is_none()
+            && !self.is_closing()
+            && !self.is_wrapping_up()
     }
 
     fn say_time_is_up(&mut self) {

@@ -31,6 +31,7 @@ pub enum Reason {
     HumanSilent,
     ToolLate,
     ToolSlow(Epoch),
+    LastWords,
     DrainOver,
     TimeForGoodbye,
     MaxDuration,
@@ -68,11 +69,12 @@ impl Conversation {
             earliest.offer(Some(CallTime::from_millis(NEVER_STARTED_MS)), Reason::NeverStarted);
             return earliest.0;
         }
-        if !self.is_closing() {
+        if !self.is_closing() && self.lingering.is_none() {
             earliest.offer(Some(limits.goodbye_at()), Reason::TimeForGoodbye);
         }
         let running = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name));
         earliest.offer(running.map(|(since, ..)| since + ms(limits.tool_ms)), Reason::ToolLate);
+        earliest.offer(self.lingering.map(|(until, _)| until), Reason::LastWords);
         earliest.offer(self.link.deadline(), Reason::LinkLate);
         earliest.offer(self.turns.deadline(), Reason::TranscriptLate);
         earliest.offer(self.opening, Reason::HelloAwaited);
@@ -120,6 +122,7 @@ impl Conversation {
             && self.opening.is_none()
             && self.machine.is_none()
             && self.voice.speaking.is_none()
+            && self.lingering.is_none()
             && self.voice.keys.is_none();
         if is_quiet && self.link.is_up() {
             let wait = if self.reprompts == 0 { limits.silence_ms } else { limits.silence_again_ms };
@@ -163,7 +166,15 @@ impl Conversation {
             Reason::HumanSilent => self.human_silent(),
             Reason::ToolLate => self.tool_late(),
             Reason::ToolSlow(epoch) => self.fill_wait(epoch),
-            Reason::DrainOver => self.end(EndReason::HandedOver, true),
+            Reason::LastWords => {
+                if let Some((_, reason)) = self.lingering {
+                    self.end(reason, false);
+                }
+            }
+            Reason::DrainOver => {
+                let reason = self.lingering.map_or(EndReason::HandedOver, |(_, reason)| reason);
+                self.end(reason, self.lingering.is_none());
+            }
             Reason::TimeForGoodbye => self.say_time_is_up(),
             Reason::MaxDuration => {
                 self.event(CallEvent::TimedOut { waiting_for: "max_duration" });
