@@ -113,7 +113,7 @@ async fn get_ready(app: &App, call: CallId) {
     if agent.speech_to_speech.is_some() && agent.tts.is_none() {
         return;
     }
-    let language = opening_language(known.lead_language.as_deref(), &agent);
+    let language = app.providers.reach(&agent).language(&opening_language(known.lead_language.as_deref(), &agent));
     // What keeps anybody from speaking is said when the call is answered.
     let Ok(mut speech) = Speech::new(&app.providers, &agent, &language) else { return };
     speech.open();

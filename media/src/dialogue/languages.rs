@@ -81,11 +81,9 @@ impl Dialogue {
             _ if scripts.contains(&ours) => Evidence::Ours,
             _ if words.len() < least => Evidence::Nothing,
             heard => {
-                let likely = heard.into_iter().chain(scripts.iter().copied());
-                likely
-                    .into_iter()
-                    .find_map(|language| self.offered(language, false))
-                    .map_or(Evidence::Nothing, Evidence::Another)
+                let mut likely = heard.into_iter().chain(scripts.iter().copied());
+                let offered = likely.find_map(|language| self.offered(language, false));
+                offered.map_or(Evidence::Nothing, Evidence::Another)
             }
         }
     }
@@ -108,8 +106,8 @@ impl Dialogue {
     /// The tag of this language among those that may be spoken; its mix with English before or after the language by itself.
     fn offered(&self, language: Language, mix_first: bool) -> Option<String> {
         let pure = || {
-            let tags = self.settings.also_speaks.iter();
-            tags.into_iter().find(|tag| !language::is_mixed(tag) && Language::parse(tag) == Some(language)).cloned()
+            let is_pure = |tag: &&String| !language::is_mixed(tag) && Language::parse(tag) == Some(language);
+            self.settings.also_speaks.iter().find(is_pure).cloned()
         };
         let mix = || self.offered_mix(language);
         if mix_first { mix().or_else(pure) } else { pure().or_else(mix) }

@@ -10,6 +10,7 @@ use shared::{
     http_tool::HttpTool,
     id::CallId,
     language,
+    reach::Reach,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
     voice_agent::VoiceAgentSettings,
@@ -30,7 +31,12 @@ const MAX_KEYTERMS: usize = 50;
 
 /// The dialogue's settings. A playbook that cannot be read is reported and replaced by the built-in one: a call that is
 /// answered must be spoken to.
-pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>) -> DialogueSettings {
+pub(super) fn dialogue(
+    config: &Config,
+    reach: &Reach<'_>,
+    briefing: &Briefing,
+    now: DateTime<Utc>,
+) -> DialogueSettings {
     let agent = &briefing.settings;
     let mut playbook = playbook(briefing.call_id, agent.playbook.as_ref());
     playbook.rules.extend(agent.instructions.clone());
@@ -39,10 +45,11 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
 
     let mut settings = DialogueSettings::new(Arc::new(playbook));
     settings.facts = facts(briefing);
-    settings.language = language(briefing);
+    settings.language = reach.language(&language(briefing));
     settings.usual_language.clone_from(&agent.language);
-    settings.also_speaks =
-        agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language).cloned().collect();
+    let others = agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language);
+    // What nobody could say the agent does not go over to.
+    settings.also_speaks = others.filter(|tag| reach.speaks(tag)).cloned().collect();
     settings.greeting.clone_from(&agent.greeting);
     settings.greetings.clone_from(&agent.greetings);
     if agent.wait_for_hello {
@@ -118,7 +125,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// What the conversation had gone over to, the lead's own language, the voice agent's.
-fn language(briefing: &Briefing) -> String {
+pub(super) fn language(briefing: &Briefing) -> String {
     let of_lead = briefing.lead.get("language").and_then(Value::as_str);
     briefing.language.clone().unwrap_or_else(|| opening_language(of_lead, &briefing.settings))
 }
