@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use shared::clock::{ClockConfig, is_loopback};
 use shared::provider::{ProviderKeys, Vendor};
+use shared::reach::SpeechConfig;
 use shared::storage::StorageConfig;
 use url::Url;
 
@@ -98,6 +99,9 @@ pub struct ServeConfig {
     /// without it every call streams.
     #[command(flatten)]
     pub provider_keys: ProviderKeys,
+    /// As for `media`: a campaign's preflight says which languages nobody hears or speaks.
+    #[command(flatten)]
+    pub speech: SpeechConfig,
     /// As for `media`: voice agents' own tools may lie in private networks. For development.
     #[arg(long, env = "PRIVATE_TOOLS", default_value_t = false, action = clap::ArgAction::Set)]
     pub private_tools: bool,

@@ -11,6 +11,8 @@ use serde::Serialize;
 use shared::account;
 use shared::id::CampaignId;
 use shared::preflight::{self, Share};
+use shared::reach::Reach;
+use shared::voice_agent;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
@@ -78,6 +80,8 @@ pub async fn preflight_campaign(
     let outlook = forecast::look(&app, &mut tx, &account, &campaign, now).await?;
     let shares = preflight::judge(&mut *tx, &account, &campaign, &outlook).await?;
     let reading = preflight::lists_being_read(&mut *tx, caller.account, id).await?;
+    let languages = preflight::languages(&mut *tx, caller.account, id).await?;
+    let agent = voice_agent::get(&mut *tx, caller.account, campaign.voice_agent_id).await?;
     let expected = forecast::expected(&mut tx, &account, &outlook, now).await?;
 
     let total_leads = shares.iter().map(|share| share.leads).sum();
@@ -89,6 +93,11 @@ pub async fn preflight_campaign(
     let first_opening = openings
         .filter_map(|zone| zone.openings.as_ref()?.first().map(|opening| opening.opens_at.max(outlook.starts_at)))
         .min();
+    let reach = agent.as_ref().map(|agent| Reach {
+        agent: &agent.settings,
+        installation: &app.speech,
+        keys: &app.provider_keys,
+    });
     let warnings = warnings::find(&warnings::Facts {
         account: &account,
         campaign: &campaign,
@@ -97,6 +106,8 @@ pub async fn preflight_campaign(
         lists_being_read: reading,
         first_opening,
         expected: &expected,
+        languages: &languages,
+        reach,
     });
     Ok(Json(PreflightView {
         campaign_id: id.0,

@@ -88,6 +88,7 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
         llm: config.llm()?,
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
         provider_keys: config.provider_keys.clone(),
+        speech: config.speech.clone(),
         private_tools: config.private_tools,
         metrics,
         tasks: TaskTracker::new(),

@@ -8,6 +8,7 @@ use shared::clock::Clock;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
 use shared::provider::ProviderKeys;
+use shared::reach::SpeechConfig;
 use shared::storage::Storage;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub llm: Option<Llm>,
     /// Which speech and language services a voice agent may name.
     pub provider_keys: ProviderKeys,
+    /// Who hears and speaks where a voice agent does not say.
+    pub speech: SpeechConfig,
     /// Voice agents' own tools may lie in private networks.
     pub private_tools: bool,
     pub metrics: RenderMetrics,

@@ -9,7 +9,10 @@ use std::{
 
 use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
-use shared::provider::{Choice, LlmProvider, ProviderKeys, SttProvider, TtsProvider};
+use shared::{
+    provider::{Choice, LlmProvider, ProviderKeys},
+    reach::SpeechConfig,
+};
 use url::Url;
 
 use crate::latency::Trick;
@@ -45,31 +48,19 @@ pub struct Config {
     /// Those of the providers in use by default are needed, and of those that voice agents name.
     #[command(flatten)]
     pub keys: ProviderKeys,
-    /// Who hears: `deepgram`, `deepgram_flux`, `sarvam` or `openai`, perhaps with a model (`sarvam/saaras:v3-realtime`).
-    #[arg(long, env = "STT_PROVIDER", default_value = "deepgram")]
-    pub stt_provider: Choice<SttProvider>,
-    /// Who takes over in the middle of a call when the first choice fails.
-    #[arg(long, env = "STT_FALLBACK")]
-    pub stt_fallback: Option<Choice<SttProvider>>,
+    /// Who hears and who speaks.
+    #[command(flatten)]
+    pub speech: SpeechConfig,
     /// Who thinks: `openai`, `gemini`, `sarvam`, `anthropic` or `bedrock`, perhaps with a model (`anthropic/claude-haiku-5-5`).
     #[arg(long, env = "LLM_PROVIDER", default_value = "openai")]
     pub llm_provider: Choice<LlmProvider>,
-    /// As for hearing.
+    /// Who takes over in the middle of a call when it fails.
     #[arg(long, env = "LLM_FALLBACK")]
     pub llm_fallback: Option<Choice<LlmProvider>>,
-    /// Who speaks: `elevenlabs`, `sarvam`, `openai` or `deepgram`, perhaps with model and voice (`sarvam/bulbul:v3@shubh`).
-    #[arg(long, env = "TTS_PROVIDER", default_value = "elevenlabs")]
-    pub tts_provider: Choice<TtsProvider>,
-    /// As for hearing.
-    #[arg(long, env = "TTS_FALLBACK")]
-    pub tts_fallback: Option<Choice<TtsProvider>>,
 
     /// Deepgram's host: a regional one (`wss://api.in.deepgram.com`), or a simulator.
     #[arg(long, env = "DEEPGRAM_URL", default_value = "wss://api.deepgram.com")]
     pub deepgram_url: Url,
-    /// Nova's model, where none is named.
-    #[arg(long, env = "DEEPGRAM_MODEL", default_value = "nova-3")]
-    pub deepgram_model: String,
 
     /// With `/v1`: OpenAI or anything that speaks its wire.
     #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
@@ -84,9 +75,6 @@ pub struct Config {
     /// ElevenLabs' voice, where none is named.
     #[arg(long, env = "ELEVENLABS_VOICE_ID", default_value = "21m00Tcm4TlvDq8ikWAM")]
     pub elevenlabs_voice_id: String,
-    /// Speech model: low latency matters more than the last bit of expression.
-    #[arg(long, env = "ELEVENLABS_MODEL", default_value = "eleven_flash_v2_5")]
-    pub elevenlabs_model: String,
 
     /// Sarvam's host, or a simulator; its sockets' addresses are derived from it.
     #[arg(long, env = "SARVAM_URL", default_value = "https://api.sarvam.ai")]

@@ -2,12 +2,13 @@
 //! agent gets.
 //!
 //! A choice that cannot be kept (a key was taken away after the voice agent was saved) falls back to the other choice, then to the
-//! installation's own: a call that is answered must be spoken to.
+//! installation's own: a call that is answered must be spoken to. Who reaches which language is [`shared::reach`]'s to say.
 
 use anyhow::Context;
 use secrecy::SecretString;
 use shared::{
     provider::{Choice, LlmProvider, Provider as _, SpeechProvider, SttProvider, TtsProvider},
+    reach::{self, Candidate, Reach},
     voice_agent::VoiceAgentSettings,
 };
 
@@ -72,49 +73,49 @@ impl Providers {
             connect,
         };
         let options = stt::Options::default();
-        providers.wire(&config.stt_provider, None, &options).context("STT_PROVIDER")?;
+        let speech = &config.speech;
+        providers.wire(&speech.stt_provider, None, &options).context("STT_PROVIDER")?;
         providers.llm(&config.llm_provider, None).context("LLM_PROVIDER")?;
-        providers.voice(&config.tts_provider, None, "en").context("TTS_PROVIDER")?;
-        if let Some(choice) = &config.stt_fallback {
+        providers.voice(&speech.tts_provider, None, "en").context("TTS_PROVIDER")?;
+        if let Some(choice) = &speech.stt_fallback {
             providers.wire(choice, None, &options).context("STT_FALLBACK")?;
         }
         if let Some(choice) = &config.llm_fallback {
             providers.llm(choice, None).context("LLM_FALLBACK")?;
         }
-        if let Some(choice) = &config.tts_fallback {
+        if let Some(choice) = &speech.tts_fallback {
             providers.voice(choice, None, "en").context("TTS_FALLBACK")?;
         }
         Ok(providers)
     }
 
-    /// Who hears for this voice agent.
+    /// Which languages reach this voice agent.
+    pub fn reach<'a>(&'a self, agent: &'a VoiceAgentSettings) -> Reach<'a> {
+        Reach { agent, installation: &self.config.speech, keys: &self.config.keys }
+    }
+
+    /// Who hears for this voice agent, in the language of the options.
     pub fn ears(&self, agent: &VoiceAgentSettings, options: &stt::Options) -> anyhow::Result<Pair<Box<dyn Wire>>> {
         let model = agent.stt_model.as_deref();
-        pair(
-            &[agent.stt.as_ref(), agent.stt_fallback.as_ref()],
-            &[Some(&self.config.stt_provider), self.config.stt_fallback.as_ref()],
-            |choice, is_first| self.wire(choice, model.filter(|_| is_first), options),
-        )
+        pair(&self.reach(agent).ears(&options.language), |choice, is_first| {
+            self.wire(choice, model.filter(|_| is_first), options)
+        })
     }
 
     /// Who thinks for this voice agent.
     pub fn minds(&self, agent: &VoiceAgentSettings) -> anyhow::Result<Pair<Llm>> {
         let model = agent.llm_model.as_deref();
-        pair(
-            &[agent.llm.as_ref(), agent.llm_fallback.as_ref()],
-            &[Some(&self.config.llm_provider), self.config.llm_fallback.as_ref()],
-            |choice, is_first| self.llm(choice, model.filter(|_| is_first)),
-        )
+        let installations = [Some(&self.config.llm_provider), self.config.llm_fallback.as_ref()];
+        let candidates = reach::in_order([agent.llm.as_ref(), agent.llm_fallback.as_ref()], installations);
+        pair(&candidates, |choice, is_first| self.llm(choice, model.filter(|_| is_first)))
     }
 
     /// Who speaks for this voice agent, in the language of a BCP 47 tag.
     pub fn voices(&self, agent: &VoiceAgentSettings, language: &str) -> anyhow::Result<Pair<Voice>> {
         let voice = agent.voice_id.as_deref();
-        pair(
-            &[agent.tts.as_ref(), agent.tts_fallback.as_ref()],
-            &[Some(&self.config.tts_provider), self.config.tts_fallback.as_ref()],
-            |choice, is_first| self.voice(choice, voice.filter(|_| is_first), language),
-        )
+        pair(&self.reach(agent).voices(language), |choice, is_first| {
+            self.voice(choice, voice.filter(|_| is_first), language)
+        })
     }
 
     /// Where a model that hears and speaks is reached, if this voice agent chose one. Without its key the three parts hold the call.
@@ -153,7 +154,7 @@ impl Providers {
         let model = choice.model.as_deref().or(model);
         Ok(match choice.provider {
             SttProvider::Deepgram => {
-                let model = model.unwrap_or(&config.deepgram_model);
+                let model = model.unwrap_or(&config.speech.deepgram_model);
                 Box::new(Nova::new(&config.deepgram_url, key, model, options))
             }
             SttProvider::DeepgramFlux => Box::new(Flux::new(&config.deepgram_url, key, model, options)),
@@ -209,7 +210,7 @@ impl Providers {
                 );
                 let sound = Sound {
                     voice_id: voice.unwrap_or(&config.elevenlabs_voice_id).to_owned(),
-                    model: model.unwrap_or(&config.elevenlabs_model).to_owned(),
+                    model: model.unwrap_or(&config.speech.elevenlabs_model).to_owned(),
                     language: (!is_mixed).then(|| base.to_owned()),
                 };
                 return Ok(Voice::ElevenLabs { client, sound });
@@ -233,33 +234,25 @@ impl Providers {
     }
 }
 
-/// The first two of what the voice agent and then the installation choose that can be had. A voice agent that names a first choice
-/// only gets the installation's second one, unless that is the same.
-fn pair<P: Clone + PartialEq, T>(
-    agents: &[Option<&Choice<P>>; 2],
-    installations: &[Option<&Choice<P>>; 2],
+/// The first two that can be had. A voice agent that names a first choice only gets the installation's second one, unless that is
+/// the same.
+fn pair<P: Clone, T>(
+    candidates: &[Candidate<P>],
     build: impl Fn(&Choice<P>, bool) -> anyhow::Result<T>,
 ) -> anyhow::Result<Pair<T>> {
-    let first = agents[0].or(installations[0]);
-    let second = agents[1].or(installations[1]).filter(|second| Some(*second) != first);
-    // What the installation starts with can always be had.
-    let last_resort = installations[0].filter(|last| Some(*last) != first && Some(*last) != second);
     let mut built = Vec::new();
     let mut failure = None;
-    for (at, choice) in [first, second].into_iter().enumerate() {
-        let Some(choice) = choice else { continue };
-        match build(choice, at == 0) {
+    for candidate in candidates {
+        if built.len() == 2 || candidate.is_last_resort && !built.is_empty() {
+            break;
+        }
+        match build(&candidate.choice, candidate.is_first) {
             Ok(client) => built.push(client),
             Err(error) => {
                 tracing::error!(%error, "a provider that a voice agent names cannot be used");
                 failure = Some(error);
             }
         }
-    }
-    if built.is_empty()
-        && let Some(choice) = last_resort
-    {
-        built.push(build(choice, false)?);
     }
     let mut built = built.into_iter();
     match built.next() {
@@ -327,5 +320,34 @@ mod tests {
         let both_gone =
             VoiceAgentSettings { llm: gemini, llm_fallback: Some("gemini/x".parse().unwrap()), ..Default::default() };
         assert_eq!(minds(both_gone), (luna, None));
+    }
+
+    #[test]
+    fn a_language_goes_to_a_provider_that_reaches_it() {
+        let who = |arguments: &[&str], language: &str| {
+            let config = config(arguments);
+            let providers = Providers::new(&config).unwrap();
+            let agent = VoiceAgentSettings { voice_id: Some("asha".into()), ..Default::default() };
+            let options = stt::Options { language: language.into(), ..Default::default() };
+            let (ear, second_ear) = providers.ears(&agent, &options).unwrap();
+            let (voice, second_voice) = providers.voices(&agent, language).unwrap();
+            (
+                [Some(ear.provider()), second_ear.map(|ear| ear.provider())],
+                [Some(voice.provider()), second_voice.map(|voice| voice.provider())],
+            )
+        };
+        let (deepgram, elevenlabs) = (Some(Provider::Deepgram), Some(Provider::ElevenLabs));
+        let (sarvam, openai) = (Some(Provider::Sarvam), Some(Provider::OpenAi));
+        let key = "--sarvam-api-key=s";
+        assert_eq!(who(&[key], "hi-IN"), ([deepgram, None], [elevenlabs, None]));
+        assert_eq!(who(&[key], "te-IN"), ([sarvam, None], [sarvam, None]));
+        let second = [key, "--stt-fallback=openai", "--tts-fallback=openai"];
+        assert_eq!(who(&second, "te-IN"), ([openai, sarvam], [openai, sarvam]));
+        // Better not understood than not answered.
+        assert_eq!(who(&[], "te-IN"), ([deepgram, None], [elevenlabs, None]));
+        let config = config(&[]);
+        let providers = Providers::new(&config).unwrap();
+        let agent = VoiceAgentSettings::default();
+        assert_eq!(providers.reach(&agent).language("te-IN"), "en-IN");
     }
 }

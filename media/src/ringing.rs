@@ -84,7 +84,7 @@ pub(crate) async fn get_ready(app: &App, call: CallId) {
     {
         app.tasks.spawn(async move { mind.warm_up().await });
     }
-    let language = opening_language(known.lead_language.as_deref(), &agent);
+    let language = app.providers.reach(&agent).language(&opening_language(known.lead_language.as_deref(), &agent));
     // What keeps anybody from speaking is said when the call is answered.
     let Ok(mut speech) = Speech::new(&app.providers, &agent, &language) else { return };
     speech.open();

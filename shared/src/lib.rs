@@ -47,6 +47,7 @@ pub mod phone;
 pub mod preflight;
 pub mod price_book;
 pub mod provider;
+pub mod reach;
 pub mod recording;
 pub mod recording_piece;
 pub mod report;

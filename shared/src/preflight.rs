@@ -128,6 +128,35 @@ pub async fn judge(
     .await
 }
 
+/// Leads of one language that may still be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speakers {
+    /// BCP 47; `None` where the list does not say: the voice agent's.
+    pub language: Option<String>,
+    pub leads: i64,
+}
+
+/// The languages of the campaign's leads.
+pub async fn languages(
+    db: impl PgExecutor<'_>,
+    account: AccountId,
+    campaign: CampaignId,
+) -> sqlx::Result<Vec<Speakers>> {
+    sqlx::query_as!(
+        Speakers,
+        r#"
+        select language, count(*) as "leads!" from leads
+        where account_id = $1 and campaign_id = $2 and status in ('pending', 'waiting_retry', 'callback_scheduled')
+        group by language
+        order by 2 desc, 1
+        "#,
+        account as AccountId,
+        campaign as CampaignId,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Lists that are still being read into the campaign.
 pub async fn lists_being_read(db: impl PgExecutor<'_>, account: AccountId, campaign: CampaignId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

@@ -7,14 +7,18 @@ use shared::account::Account;
 use shared::calling_window::LegalEnvelope;
 use shared::campaign::{Campaign, CampaignStatus};
 use shared::campaign_window;
+use shared::language::Language;
 use shared::outlook::{Outlook, Zone};
-use shared::preflight::{Share, never_opens};
+use shared::preflight::{Share, Speakers, never_opens};
+use shared::reach::Reach;
 
 use super::Warning;
 use crate::forecast::Expected;
 
 /// A zone whose longest opening of a week is shorter than this is worth a word.
 const SHORT: TimeDelta = TimeDelta::hours(2);
+/// Languages named one by one.
+const MOST_LANGUAGES: usize = 5;
 /// Zones named one by one.
 const MOST_ZONES: usize = 10;
 
@@ -26,6 +30,9 @@ pub(super) struct Facts<'a> {
     pub lists_being_read: i64,
     pub first_opening: Option<DateTime<Utc>>,
     pub expected: &'a Expected,
+    pub languages: &'a [Speakers],
+    /// Of the campaign's voice agent, while there is one.
+    pub reach: Option<Reach<'a>>,
 }
 
 pub(super) fn find(facts: &Facts<'_>) -> Vec<Warning> {
@@ -92,6 +99,11 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Warning> {
             warn("consent_unknown", Some(without), detail);
         }
     }
+    if let Some(reach) = &facts.reach
+        && let Some((leads, detail)) = not_reached(facts.languages, reach)
+    {
+        warn("language_not_reached", Some(leads), detail);
+    }
     let elsewhere = "number_in_another_running_campaign";
     let twice = sum(&|share| if share.delayed.as_deref() == Some(elsewhere) { share.leads } else { 0 });
     if twice > 0 {
@@ -109,6 +121,30 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Warning> {
         warn("first_opening_far_off", None, format!("nobody may be called before {}", opens.to_rfc3339()));
     }
     warnings
+}
+
+/// Leads whose language nobody hears, or nobody speaks, with the services that there are.
+fn not_reached(languages: &[Speakers], reach: &Reach<'_>) -> Option<(i64, String)> {
+    let usual = reach.agent.language.as_str();
+    let languages = languages.iter().map(|speakers| (speakers.language.as_deref().unwrap_or(usual), speakers.leads));
+    let missed: Vec<(&str, i64)> = languages.filter(|(language, _)| !reach.reaches(language)).collect();
+    let leads: i64 = missed.iter().map(|(_, leads)| leads).sum();
+    let named: Vec<String> = missed
+        .iter()
+        .take(MOST_LANGUAGES)
+        .map(|(language, leads)| {
+            let what = match (reach.hears(language), reach.speaks(language)) {
+                (true, _) => "not spoken",
+                (false, true) => "not heard",
+                (false, false) => "neither heard nor spoken",
+            };
+            let name = Language::parse(language).map_or((*language).to_owned(), |known| known.to_string());
+            format!("{name} is {what} (leads: {leads})")
+        })
+        .collect();
+    let otherwise =
+        if reach.reaches(usual) { format!("they are spoken to in {usual}") } else { "they are called in vain".into() };
+    (leads > 0).then(|| (leads, format!("{}: {otherwise}", named.join(", "))))
 }
 
 fn countries(zones: &[Zone]) -> BTreeMap<String, i64> {

@@ -18,6 +18,7 @@ use shared::clock::Clock;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
 use shared::provider::ProviderKeys;
+use shared::reach::SpeechConfig;
 use shared::storage::Storage;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
@@ -102,6 +103,7 @@ impl TestApi {
                 elevenlabs_api_key: Some("e".into()),
                 ..ProviderKeys::default()
             },
+            speech: SpeechConfig::default(),
             metrics: Arc::new(String::new),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

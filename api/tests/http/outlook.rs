@@ -74,6 +74,31 @@ async fn a_preflight_says_who_is_called_who_is_not_and_why() {
 }
 
 #[tokio::test]
+async fn a_preflight_says_whose_language_nobody_hears_or_speaks() {
+    let api = TestApi::start().await;
+    let campaign = api.create_campaign(json!({"name": "Languages"})).await;
+    for (phone, name) in [("+919845012345", "Asha"), ("+919845012346", "Ravi"), ("+919845012347", "Meera")] {
+        api.add_lead(campaign, phone, name).await;
+    }
+    let speaks = async |name: &str, language: &str| {
+        let update = sqlx::query("update leads set language = $2 where campaign_id = $3 and name = $1");
+        update.bind(name).bind(language).bind(campaign).execute(&api.db).await.unwrap();
+    };
+    // Without Sarvam's key there are Deepgram and ElevenLabs.
+    speaks("Asha", "hi-IN").await;
+    assert_eq!(codes(&preflight(&api, campaign).await), ["consent_unknown"]);
+    speaks("Ravi", "ta-IN").await;
+    speaks("Meera", "te-IN").await;
+    let said = preflight(&api, campaign).await;
+    let warning = &said["warnings"][1];
+    assert_eq!((&warning["code"], &warning["leads"]), (&json!("language_not_reached"), &json!(2)), "{said:#}");
+    assert_eq!(
+        warning["detail"],
+        "Tamil is not heard (leads: 1), Telugu is neither heard nor spoken (leads: 1): they are spoken to in en-IN"
+    );
+}
+
+#[tokio::test]
 async fn a_preflight_warns_of_what_was_hardly_meant() {
     let api = TestApi::start().await;
     let nobody = api.create_campaign(json!({"name": "Empty"})).await;

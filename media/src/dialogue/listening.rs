@@ -276,7 +276,9 @@ impl Dialogue {
         self.open_turn(utterance);
         match cut {
             // The greeting was not understood, or not well: all of it once more, and nothing of it is owed any longer.
-            _ if changed && is_first && !self.is_wrapping_up() => self.greet_again(),
+            _ if changed && is_first && self.settings.greets_in_language() && !self.is_wrapping_up() => {
+                self.greet_again()
+            }
             Some(cut) if only_acknowledged => self.continue_after(cut),
             _ if !self.greeting_heard => self.greet(),
             _ if self.is_wrapping_up() => self.say_time_is_up(),
@@ -408,6 +410,7 @@ impl Dialogue {
         let awaited = words.is_empty() && ago < ms(self.settings.endpointing.no_text_ms);
         if (words.is_empty() && !awaited) || (in_passing && !answers) {
             self.utterance = None;
+            self.heard_language = None;
             self.metric("backchannel");
         } else if is_answered && !answers {
             // The greeting has said who calls: the human's answer to it comes now, and must not be talked over.

@@ -174,6 +174,8 @@ pub struct Dialogue {
     failed_turns: u32,
     /// What the provider takes the open utterance for.
     heard_language: Option<Language>,
+    /// Turns in a row that were English, while an Indian language is spoken.
+    english_turns: u32,
     stt_down: Option<CallTime>,
     drain_by: Option<CallTime>,
 
@@ -228,6 +230,7 @@ impl Dialogue {
             not_understood: 0,
             failed_turns: 0,
             heard_language: None,
+            english_turns: 0,
             stt_down: None,
             drain_by: None,
             next_epoch: 0,

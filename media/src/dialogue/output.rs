@@ -217,6 +217,11 @@ pub enum CallEvent {
     LanguageChanged {
         language: String,
     },
+    /// Nobody hears or speaks the language that the call should have begun in: it is held in the voice agent's own.
+    LanguageNotReached {
+        language: String,
+        spoken: String,
+    },
     Resumed,
     /// The connection to a speech-to-speech model is gone. `cause` is the provider's word for it, `again`: another one is opened.
     SpeechToSpeechLost {

@@ -105,15 +105,29 @@ impl DialogueSettings {
         prompt::system_prompt(&self.playbook, situation)
     }
 
-    /// The first words, in the language that is spoken: the voice agent's own, else the playbook's.
+    /// The first words: in the language that is spoken where there are any, the voice agent's own before the playbook's. What an
+    /// agent says of itself in its usual language goes before a built-in text in another, which is about another business.
     pub fn greeting(&self) -> &str {
-        let own = in_language(&self.greetings, &self.language);
-        let usual = self.greeting.as_deref();
-        let speaks_usual = Language::parse(&self.language) == Language::parse(&self.usual_language);
-        own.or(usual.filter(|_| speaks_usual))
-            .or_else(|| in_language(&self.playbook.greetings, &self.language))
-            .or(usual)
-            .unwrap_or(&self.playbook.greeting)
+        let in_the_language = self.greeting_in_language();
+        in_the_language.or(self.greeting.as_deref()).unwrap_or(&self.playbook.greeting)
+    }
+
+    /// Whether the first words are in the language that is spoken.
+    pub(crate) fn greets_in_language(&self) -> bool {
+        self.greeting_in_language().is_some()
+    }
+
+    fn greeting_in_language(&self) -> Option<&str> {
+        let speaks = |tag: &str| Language::parse(&self.language) == Language::parse(tag);
+        let built_in = || {
+            // A playbook's one greeting is English unless its agent speaks another language.
+            let only = (speaks(&self.usual_language) || speaks("en")).then_some(&*self.playbook.greeting);
+            in_language(&self.playbook.greetings, &self.language).or(only)
+        };
+        in_language(&self.greetings, &self.language).or_else(|| match &self.greeting {
+            Some(usual) => speaks(&self.usual_language).then_some(&**usual),
+            None => built_in(),
+        })
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     app::{Admission, App},
     audio::vad::Vad,
     carrier::{Carrier, Reader, StreamStart, Writer},
-    dialogue::{AskId, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
+    dialogue::{AskId, CallEvent, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     playbook::prompt,
@@ -142,7 +142,10 @@ impl Actor {
             account_id: briefing.account_id,
             stream_sid: start.stream_sid.as_str().into(),
         };
-        let settings = briefing::dialogue(&app.config, &briefing, app.store.now());
+        let reach = app.providers.reach(&briefing.settings);
+        let settings = briefing::dialogue(&app.config, &reach, &briefing, app.store.now());
+        let (wanted, spoken) = (briefing::language(&briefing), settings.language.clone());
+        let is_reached = wanted == spoken && reach.reaches(&spoken);
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
         let personal = personal(&settings);
         let (parts, mut tasks) = Parts::start(&app, &briefing, settings)?;
@@ -174,6 +177,11 @@ impl Actor {
         // Outlives the call: what was said is still written when the human has hung up.
         app.tasks.spawn(recording);
 
+        if !is_reached {
+            tracing::warn!(call_id = %held.call_id, wanted, spoken, "nobody reaches the language that the call should be held in");
+            let event = CallEvent::LanguageNotReached { language: wanted, spoken };
+            recorder.put(Entry::Event { event, at: app.store.now() });
+        }
         if let Some(comeback) = briefing.comeback {
             let gap = if comeback.handed_over { "handed_over" } else { "lost" };
             metrics::counter!("streams_resumed_total", "gap" => gap).increment(1);

@@ -8,7 +8,9 @@ use serde_json::Value;
 use shared::{
     calling_window::ZoneSet,
     http_tool::HttpTool,
+    id::CallId,
     language,
+    reach::Reach,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
     voice_agent::VoiceAgentSettings,
@@ -29,19 +31,25 @@ const MAX_KEYTERMS: usize = 50;
 
 /// The dialogue's settings. A playbook that cannot be read is reported and replaced by the built-in one: a call that is
 /// answered must be spoken to.
-pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>) -> DialogueSettings {
+pub(super) fn dialogue(
+    config: &Config,
+    reach: &Reach<'_>,
+    briefing: &Briefing,
+    now: DateTime<Utc>,
+) -> DialogueSettings {
     let agent = &briefing.settings;
-    let mut playbook = playbook(briefing);
+    let mut playbook = playbook(briefing.call_id, agent.playbook.as_ref());
     playbook.rules.extend(agent.instructions.clone());
     playbook.agent_name.clone_from(&agent.agent_name);
     playbook.company.clone_from(&agent.company_name);
 
     let mut settings = DialogueSettings::new(Arc::new(playbook));
     settings.facts = facts(briefing);
-    settings.language = language(briefing);
+    settings.language = reach.language(&language(briefing));
     settings.usual_language.clone_from(&agent.language);
-    settings.also_speaks =
-        agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language).cloned().collect();
+    let others = agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language);
+    // What nobody could say the agent does not go over to.
+    settings.also_speaks = others.filter(|tag| reach.speaks(tag)).cloned().collect();
     settings.greeting.clone_from(&agent.greeting);
     settings.greetings.clone_from(&agent.greetings);
     if agent.wait_for_hello {
@@ -69,19 +77,26 @@ fn tool(tool: &HttpTool) -> ToolSpec {
     ToolSpec { name: tool.name.clone(), description: tool.description.clone(), parameters: tool.schema() }
 }
 
-fn playbook(briefing: &Briefing) -> Playbook {
-    let Some(json) = &briefing.settings.playbook else { return Playbook::default() };
+fn playbook(call_id: CallId, json: Option<&Value>) -> Playbook {
+    let Some(json) = json else { return Playbook::default() };
     let read = serde_json::from_value::<Playbook>(json.clone()).map(|mut playbook| {
-        // A greeting of its own is not the built-in one in other languages.
-        if json.get("greeting").is_some() && json.get("greetings").is_none() {
+        // What the built-in one says of itself in other languages is another business's.
+        if json.get("greetings").is_none() && !is_built_in(&playbook) {
             playbook.greetings.clear();
         }
         playbook
     });
     read.unwrap_or_else(|error| {
-        tracing::error!(call_id = %briefing.call_id, %error, "the voice agent's playbook cannot be read; using the built-in one");
+        tracing::error!(%call_id, %error, "the voice agent's playbook cannot be read; using the built-in one");
         Playbook::default()
     })
+}
+
+/// Names and words to listen for make no other business of it.
+fn is_built_in(playbook: &Playbook) -> bool {
+    let usual = Playbook::default();
+    let (name, agent_name, company) = (usual.name.clone(), usual.agent_name.clone(), usual.company.clone());
+    Playbook { name, agent_name, company, key_terms: usual.key_terms.clone(), ..playbook.clone() } == usual
 }
 
 /// The list's columns, by name. `name` is also `lead_name`, the word that greetings use.
@@ -111,7 +126,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// What the conversation had gone over to, the lead's own language, the voice agent's.
-fn language(briefing: &Briefing) -> String {
+pub(super) fn language(briefing: &Briefing) -> String {
     let of_lead = briefing.lead.get("language").and_then(Value::as_str);
     briefing.language.clone().unwrap_or_else(|| opening_language(of_lead, &briefing.settings))
 }
@@ -161,4 +176,25 @@ pub(super) fn transcriber(briefing: &Briefing, settings: &DialogueSettings) -> s
 pub(super) fn about(briefing: &Briefing) -> Value {
     serde_json::json!({"call_id": briefing.call_id, "campaign_id": briefing.campaign_id, "lead_id": briefing.lead_id,
         "lead": briefing.lead})
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn another_business_has_no_greeting_of_ours_in_any_language() {
+        let greets = |json: Value| !playbook(CallId(1), Some(&json)).greetings.is_empty();
+        assert!(!greets(json!({"goal": "sell tea"})));
+        assert!(!greets(json!({"greeting": "Hello, tea?"})));
+        assert!(!greets(json!({"stages": [{"id": "tea", "goal": "which tea"}]})));
+        assert!(greets(json!({"goal": "sell tea", "greetings": {"hi": "चाय?"}})));
+        // The same business under another name.
+        assert!(
+            greets(json!({})) && greets(json!({"name": "ours", "company": "Lake Homes", "key_terms": ["Whitefield"]}))
+        );
+        assert!(!playbook(CallId(1), None).greetings.is_empty());
+    }
 }

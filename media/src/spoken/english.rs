@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Clock, Figure, Says, Scale, day_month_year, indian_parts};
+use super::{Clock, Figure, Per, Says, Scale, day_month_year, indian_parts};
 
 pub(super) struct English;
 
@@ -139,6 +139,25 @@ impl Says for English {
         "square feet"
     }
 
+    fn per(&self, what: Per) -> &'static str {
+        match what {
+            Per::SquareFoot => "per square foot",
+            Per::Month => "per month",
+        }
+    }
+
+    fn dimensions(&self, one: &str, other: &str) -> String {
+        format!("{one} by {other}")
+    }
+
+    fn always(&self) -> &'static str {
+        "twenty four seven"
+    }
+
+    fn minus(&self) -> Option<&'static str> {
+        Some("minus")
+    }
+
     fn ordinal(&self, n: u64) -> String {
         ordinal(n)
     }
@@ -152,18 +171,27 @@ impl Says for English {
         Some(year(of))
     }
 
-    fn time(&self, Clock { hour, minute, of_24 }: Clock) -> String {
-        let half = match of_24 {
-            Some(hour) if hour >= 12 => " P M",
-            Some(_) => " A M",
-            None => "",
-        };
-        let hour = number(u64::from(hour));
-        match minute {
-            0 if half.is_empty() => format!("{hour} o'clock"),
-            0 => format!("{hour}{half}"),
-            1..10 => format!("{hour} oh {}{half}", number(u64::from(minute))),
-            _ => format!("{hour} {}{half}", number(u64::from(minute))),
+    fn time(&self, clock: Clock) -> String {
+        match (clock.minute, clock.of_24) {
+            (0, None) => format!("{} o'clock", bare(clock)),
+            (_, None) => bare(clock),
+            (_, Some(12..)) => format!("{} P M", bare(clock)),
+            (_, Some(_)) => format!("{} A M", bare(clock)),
         }
+    }
+
+    fn times(&self, from: Clock, to: Clock) -> String {
+        let half = |clock: Clock| clock.of_24.map(|hour| hour >= 12);
+        let from = if half(from) == half(to) { bare(from) } else { self.time(from) };
+        format!("{from} to {}", if to.of_24.is_none() { bare(to) } else { self.time(to) })
+    }
+}
+
+fn bare(Clock { hour, minute, .. }: Clock) -> String {
+    let hour = number(u64::from(hour));
+    match minute {
+        0 => hour,
+        1..10 => format!("{hour} oh {}", number(u64::from(minute))),
+        _ => format!("{hour} {}", number(u64::from(minute))),
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{Clock, Figure, Says, Scale, day_month_year, indian_parts};
+use super::{Clock, Figure, Per, Says, Scale, day_month_year, indian_parts};
 
 pub(super) struct Hindi;
 
@@ -197,6 +197,25 @@ impl Says for Hindi {
         "वर्ग फ़ुट"
     }
 
+    fn per(&self, what: Per) -> &'static str {
+        match what {
+            Per::SquareFoot => "प्रति वर्ग फ़ुट",
+            Per::Month => "प्रति महीना",
+        }
+    }
+
+    fn dimensions(&self, one: &str, other: &str) -> String {
+        format!("{one} बाई {other}")
+    }
+
+    fn always(&self) -> &'static str {
+        "चौबीसों घंटे"
+    }
+
+    fn minus(&self) -> Option<&'static str> {
+        Some("माइनस")
+    }
+
     fn ordinal(&self, n: u64) -> String {
         match n {
             1 => "पहला".to_owned(),
@@ -215,21 +234,36 @@ impl Says for Hindi {
     }
 
     fn year(&self, year: u64) -> Option<String> {
-        Some(number(year))
+        // In hundreds before the year two thousand.
+        Some(match (year / 100, year % 100) {
+            (19, 0) => "उन्नीस सौ".to_owned(),
+            (19, rest) => format!("उन्नीस सौ {}", number(rest)),
+            _ => number(year),
+        })
     }
 
-    fn time(&self, Clock { hour, minute, of_24 }: Clock) -> String {
-        let part = of_24.map_or("", part_of_day);
-        let said = |hour: u32| NUMBERS[hour as usize];
-        let next = if hour == 12 { 1 } else { hour + 1 };
-        match (hour, minute) {
-            (_, 0) => format!("{part}{} बजे", said(hour)),
-            (1, 30) => format!("{part}डेढ़ बजे"),
-            (2, 30) => format!("{part}ढाई बजे"),
-            (_, 30) => format!("{part}साढ़े {} बजे", said(hour)),
-            (_, 15) => format!("{part}सवा {} बजे", said(hour)),
-            (_, 45) => format!("{part}पौने {} बजे", said(next)),
-            (_, minute) => format!("{part}{} बजकर {} मिनट", said(hour), said(minute)),
-        }
+    fn time(&self, clock: Clock) -> String {
+        format!("{}{}", clock.of_24.map_or("", part_of_day), at(clock))
+    }
+
+    fn times(&self, from: Clock, to: Clock) -> String {
+        let part = |clock: Clock| clock.of_24.map_or("", part_of_day);
+        let (first, second) = (part(from), if part(from) == part(to) { "" } else { part(to) });
+        let begins = at(from);
+        format!("{first}{} से {second}{}", begins.strip_suffix(" बजे").unwrap_or(&begins), at(to))
+    }
+}
+
+fn at(Clock { hour, minute, .. }: Clock) -> String {
+    let said = |hour: u32| NUMBERS[hour as usize];
+    let next = if hour == 12 { 1 } else { hour + 1 };
+    match (hour, minute) {
+        (_, 0) => format!("{} बजे", said(hour)),
+        (1, 30) => "डेढ़ बजे".to_owned(),
+        (2, 30) => "ढाई बजे".to_owned(),
+        (_, 30) => format!("साढ़े {} बजे", said(hour)),
+        (_, 15) => format!("सवा {} बजे", said(hour)),
+        (_, 45) => format!("पौने {} बजे", said(next)),
+        (_, minute) => format!("{} बजकर {} मिनट", said(hour), said(minute)),
     }
 }

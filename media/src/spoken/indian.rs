@@ -3,33 +3,48 @@
 use chrono::NaiveDate;
 use shared::language::Language;
 
-use super::{Clock, Figure, Says, Scale};
+use super::{Clock, Figure, Per, Says, Scale};
 
 /// The words of one language.
 pub(super) struct Words {
-    rupees: &'static str,
+    pub(super) rupees: &'static str,
     lakh: &'static str,
     crore: &'static str,
     thousand: &'static str,
     percent: &'static str,
     square_feet: &'static str,
+    per_square_foot: &'static str,
+    per_month: &'static str,
 }
 
-const fn words([rupees, lakh, crore, thousand, percent, square_feet]: [&'static str; 6]) -> Words {
-    Words { rupees, lakh, crore, thousand, percent, square_feet }
+const fn words(
+    [rupees, lakh, crore, thousand, percent, square_feet]: [&'static str; 6],
+    [per_square_foot, per_month]: [&'static str; 2],
+) -> Words {
+    Words { rupees, lakh, crore, thousand, percent, square_feet, per_square_foot, per_month }
 }
 
-static BENGALI: Words = words(["টাকা", "লাখ", "কোটি", "হাজার", "শতাংশ", "বর্গফুট"]);
-static TAMIL: Words = words(["ரூபாய்", "லட்சம்", "கோடி", "ஆயிரம்", "சதவீதம்", "சதுர அடி"]);
-static TELUGU: Words = words(["రూపాయలు", "లక్షలు", "కోటి", "వేలు", "శాతం", "చదరపు అడుగులు"]);
-static KANNADA: Words = words(["ರೂಪಾಯಿ", "ಲಕ್ಷ", "ಕೋಟಿ", "ಸಾವಿರ", "ಶೇಕಡಾ", "ಚದರ ಅಡಿ"]);
-static MALAYALAM: Words = words(["രൂപ", "ലക്ഷം", "കോടി", "ആയിരം", "ശതമാനം", "ചതുരശ്ര അടി"]);
-static MARATHI: Words = words(["रुपये", "लाख", "कोटी", "हजार", "टक्के", "चौरस फूट"]);
-static GUJARATI: Words = words(["રૂપિયા", "લાખ", "કરોડ", "હજાર", "ટકા", "ચોરસ ફૂટ"]);
-static PUNJABI: Words = words(["ਰੁਪਏ", "ਲੱਖ", "ਕਰੋੜ", "ਹਜ਼ਾਰ", "ਪ੍ਰਤੀਸ਼ਤ", "ਵਰਗ ਫੁੱਟ"]);
-static ODIA: Words = words(["ଟଙ୍କା", "ଲକ୍ଷ", "କୋଟି", "ହଜାର", "ଶତକଡ଼ା", "ବର୍ଗଫୁଟ"]);
-static ASSAMESE: Words = words(["টকা", "লাখ", "কোটি", "হাজাৰ", "শতাংশ", "বৰ্গফুট"]);
-static URDU: Words = words(["روپے", "لاکھ", "کروڑ", "ہزار", "فیصد", "مربع فٹ"]);
+static BENGALI: Words = words(["টাকা", "লাখ", "কোটি", "হাজার", "শতাংশ", "বর্গফুট"], ["প্রতি বর্গফুট", "প্রতি মাসে"]);
+static TAMIL: Words = words(["ரூபாய்", "லட்சம்", "கோடி", "ஆயிரம்", "சதவீதம்", "சதுர அடி"], ["சதுர அடிக்கு", "மாதத்திற்கு"]);
+static TELUGU: Words = words(["రూపాయలు", "లక్షలు", "కోటి", "వేలు", "శాతం", "చదరపు అడుగులు"], ["చదరపు అడుగుకు", "నెలకు"]);
+static KANNADA: Words = words(["ರೂಪಾಯಿ", "ಲಕ್ಷ", "ಕೋಟಿ", "ಸಾವಿರ", "ಶೇಕಡಾ", "ಚದರ ಅಡಿ"], ["ಚದರ ಅಡಿಗೆ", "ತಿಂಗಳಿಗೆ"]);
+static MALAYALAM: Words = words(["രൂപ", "ലക്ഷം", "കോടി", "ആയിരം", "ശതമാനം", "ചതുരശ്ര അടി"], ["ചതുരശ്ര അടിക്ക്", "മാസം"]);
+static MARATHI: Words = words(["रुपये", "लाख", "कोटी", "हजार", "टक्के", "चौरस फूट"], ["प्रति चौरस फूट", "दरमहा"]);
+static GUJARATI: Words = words(["રૂપિયા", "લાખ", "કરોડ", "હજાર", "ટકા", "ચોરસ ફૂટ"], ["પ્રતિ ચોરસ ફૂટ", "દર મહિને"]);
+static PUNJABI: Words = words(["ਰੁਪਏ", "ਲੱਖ", "ਕਰੋੜ", "ਹਜ਼ਾਰ", "ਪ੍ਰਤੀਸ਼ਤ", "ਵਰਗ ਫੁੱਟ"], ["ਪ੍ਰਤੀ ਵਰਗ ਫੁੱਟ", "ਪ੍ਰਤੀ ਮਹੀਨਾ"]);
+static ODIA: Words = words(["ଟଙ୍କା", "ଲକ୍ଷ", "କୋଟି", "ହଜାର", "ଶତକଡ଼ା", "ବର୍ଗଫୁଟ"], ["ପ୍ରତି ବର୍ଗଫୁଟ", "ପ୍ରତି ମାସ"]);
+static ASSAMESE: Words = words(["টকা", "লাখ", "কোটি", "হাজাৰ", "শতাংশ", "বৰ্গফুট"], ["প্ৰতি বৰ্গফুট", "প্ৰতি মাহে"]);
+static URDU: Words = words(["روپے", "لاکھ", "کروڑ", "ہزار", "فیصد", "مربع فٹ"], ["فی مربع فٹ", "ماہانہ"]);
+
+pub(super) static ALL: [&Words; 11] =
+    [&BENGALI, &TAMIL, &TELUGU, &KANNADA, &MALAYALAM, &MARATHI, &GUJARATI, &PUNJABI, &ODIA, &ASSAMESE, &URDU];
+
+impl Words {
+    /// The powers of ten, as they are said.
+    pub(super) fn scales(&self) -> [(&'static str, Scale); 3] {
+        [(self.lakh, Scale::Lakh), (self.crore, Scale::Crore), (self.thousand, Scale::Thousand)]
+    }
+}
 
 /// Of any language but English and Hindi, which have words of their own.
 pub(super) fn of(language: Language) -> &'static Words {
@@ -110,6 +125,25 @@ impl Says for Words {
         self.square_feet
     }
 
+    fn per(&self, what: Per) -> &'static str {
+        match what {
+            Per::SquareFoot => self.per_square_foot,
+            Per::Month => self.per_month,
+        }
+    }
+
+    fn dimensions(&self, one: &str, other: &str) -> String {
+        format!("{one} x {other}")
+    }
+
+    fn always(&self) -> &'static str {
+        "24 7"
+    }
+
+    fn minus(&self) -> Option<&'static str> {
+        None
+    }
+
     fn ordinal(&self, n: u64) -> String {
         n.to_string()
     }
@@ -128,5 +162,12 @@ impl Says for Words {
             (_, Some(of_24)) => format!("{hour}:{minute:02} {}", if of_24 >= 12 { "PM" } else { "AM" }),
             (_, None) => format!("{hour}:{minute:02}"),
         }
+    }
+
+    fn times(&self, from: Clock, to: Clock) -> String {
+        let half = |clock: Clock| clock.of_24.map(|hour| hour >= 12);
+        let from = if half(from) == half(to) { Clock { of_24: None, ..from } } else { from };
+        let (from, to) = (self.time(from), self.time(to));
+        format!("{}-{to}", from.strip_suffix(":00").unwrap_or(&from))
     }
 }

@@ -31,7 +31,12 @@ impl Sarvam {
         let mut url = crate::stt::wire::socket_url(base_url, "text-to-speech/ws");
         url.query_pairs_mut().append_pair("model", model).append_pair("send_completion_event", "true");
         let base = language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-        let language_code = if base.is_empty() { "en-IN".to_owned() } else { format!("{base}-IN") };
+        let language_code = match &*base {
+            "" => "en-IN".to_owned(),
+            // Odia has a name of its own here.
+            "or" => "od-IN".to_owned(),
+            base => format!("{base}-IN"),
+        };
         Self { url, key: api_key.clone(), model: model.to_owned(), speaker: speaker.to_owned(), language_code }
     }
 }
@@ -160,6 +165,14 @@ mod tests {
                 "output_audio_codec": "mulaw", "pace": 1.0, "min_buffer_size": 50, "max_chunk_length": 150}})
         );
         assert_eq!(wire.speak("नमस्ते"), [r#"{"data":{"text":"नमस्ते"},"type":"text"}"#, r#"{"type":"flush"}"#]);
+    }
+
+    #[test]
+    fn odia_goes_by_its_name_there() {
+        let wire = |tag| Sarvam::new(&"https://api.sarvam.ai".parse().unwrap(), &"k".into(), "bulbul:v3", "shubh", tag);
+        for (tag, code) in [("or-IN", "od-IN"), ("te", "te-IN"), ("hi-en", "hi-IN"), ("", "en-IN")] {
+            assert_eq!(wire(tag).language_code, code, "{tag}");
+        }
     }
 
     #[test]

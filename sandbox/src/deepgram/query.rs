@@ -36,6 +36,9 @@ const BOOLEANS: &[&str] = &[
     "multichannel",
 ];
 
+/// What Nova understands. Of India's languages that is English and Hindi.
+const LANGUAGES: &str = "en es fr de hi ru pt ja it nl";
+
 /// How the audio comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -141,9 +144,14 @@ fn known_model(value: &str) -> Result<String, String> {
     }
 }
 
+/// `multi` hears those of them together that it tells apart.
 fn language(value: &str) -> Result<String, String> {
-    let plausible = (2..=12).contains(&value.len()) && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if plausible { Ok(value.to_owned()) } else { Err(format!("invalid `language`: `{value}`")) }
+    let base = value.split('-').next().unwrap_or_default();
+    let is_region = value.len() == base.len() || matches!(value.len() - base.len(), 3..=5);
+    if value == "multi" || LANGUAGES.split(' ').any(|known| known == base) && is_region {
+        return Ok(value.to_owned());
+    }
+    Err(format!("No such model/language/tier combination found: `language` `{value}`"))
 }
 
 fn known_encoding(value: &str) -> Result<Encoding, String> {
@@ -199,6 +207,8 @@ mod tests {
             ("&encoding=wav", "`wav`"),
             ("&model=flux-general-en", "flux-general-en"),
             ("&channels=2", "`channels`"),
+            ("&language=ta", "`ta`"),
+            ("&language=soon", "`soon`"),
         ] {
             let refusal = Query::parse(&format!("{GOOD}{extra}")).unwrap_err();
             assert!(refusal.contains(named), "{extra}: {refusal}");

@@ -126,6 +126,9 @@ fn text(body: &[u8]) -> Result<String, Error> {
     if let Some(model) = body["model_id"].as_str() {
         query::check_model(model)?;
     }
+    if let Some(language) = body["language_code"].as_str() {
+        query::check_language(language)?;
+    }
     match body["text"].as_str().map(str::trim) {
         None => Err(Error::field("text", "Field required")),
         Some("") => Err(Error::bad_request("invalid_text", "The text is empty.")),

@@ -24,6 +24,9 @@ const SOCKET_ONLY: &[&str] = &[
     "optimize_streaming_latency",
 ];
 
+/// The languages of Flash and Turbo 2.5, by ISO 639-1 (Filipino by three letters).
+const LANGUAGES: &str =
+    "en ja zh de hi fr ko pt it es id nl tr fil pl sv bg ro ar cs el fi hr ms sk da ta uk ru hu no vi";
 /// Longest `inactivity_timeout`, in seconds.
 const MAX_INACTIVITY: u64 = 180;
 const INACTIVITY: Duration = Duration::from_secs(20);
@@ -61,6 +64,7 @@ impl Query {
                     boolean(&name, &value)?;
                 }
                 "model_id" => check_model(&value)?,
+                "language_code" => check_language(&value)?,
                 "inactivity_timeout" => {
                     let secs = value.parse().ok().filter(|secs| (1..=MAX_INACTIVITY).contains(secs));
                     let secs = secs.ok_or_else(|| Error::field("inactivity_timeout", "expected 1 to 180 seconds"))?;
@@ -92,6 +96,14 @@ pub(super) fn check_model(model: &str) -> Result<(), Error> {
     } else {
         Err(Error::bad_request("model_not_found", format!("A model with model ID {model} does not exist.")))
     }
+}
+
+pub(super) fn check_language(code: &str) -> Result<(), Error> {
+    if LANGUAGES.split(' ').any(|known| known == code) {
+        return Ok(());
+    }
+    let message = format!("The model does not support the language_code {code}.");
+    Err(Error::bad_request("unsupported_language", message))
 }
 
 pub(super) fn check_voice(voice: &str) -> Result<(), Error> {
@@ -138,6 +150,8 @@ mod tests {
             "&output_format=mp3_44100_128",
             "&model_id=tts-1",
             "&auto_mode=1",
+            "&language_code=te",
+            "&language_code=hi-IN",
         ] {
             assert!(Query::socket(&format!("{good}{bad}")).is_err(), "{bad}");
         }
