@@ -216,7 +216,7 @@ impl Providers {
             }
             TtsProvider::Sarvam => {
                 let (model, voice) = (model.unwrap_or(usual::SARVAM_TTS), voice.unwrap_or(usual::SARVAM_VOICE));
-                ClauseWire::Sarvam(sarvam::Sarvam::new(&config.sarvam_url, key, model, voice, language))
+                ClauseWire::Sarvam(sarvam::Sarvam::new(&config.sarvam_url, key, model, voice, language)?)
             }
             // A voice is a model there.
             TtsProvider::Deepgram => {
@@ -327,5 +327,21 @@ mod tests {
         let both_gone =
             VoiceAgentSettings { llm: gemini, llm_fallback: Some("gemini/x".parse().unwrap()), ..Default::default() };
         assert_eq!(minds(both_gone), (luna, None));
+    }
+
+    #[test]
+    fn a_voice_that_does_not_speak_the_language_leaves_it_to_the_next_one() {
+        let providers = Providers::new(&config(&["--sarvam-api-key=s", "--tts-fallback=openai"])).unwrap();
+        let sarvam = Some(Choice::of(TtsProvider::Sarvam));
+        let voices = |agent: &VoiceAgentSettings, language: &str| {
+            let (first, second) = providers.voices(agent, language).unwrap();
+            (first.provider(), second.as_ref().map(Voice::provider))
+        };
+        let sarvams = VoiceAgentSettings { tts: sarvam.clone(), ..Default::default() };
+        assert_eq!(voices(&sarvams, "or-IN"), (Provider::Sarvam, Some(Provider::OpenAi)));
+        assert_eq!(voices(&sarvams, "ur-IN"), (Provider::OpenAi, None));
+        // Nor does the second choice: the installation's own is left.
+        let nobody = VoiceAgentSettings { tts_fallback: Some("sarvam@anushka".parse().unwrap()), ..sarvams };
+        assert_eq!(voices(&nobody, "as-IN"), (Provider::ElevenLabs, None));
     }
 }
