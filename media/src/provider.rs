@@ -21,7 +21,7 @@ pub type ProviderSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub use shared::provider::Vendor as Provider;
 
 /// The work that a provider does in a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// Speech to text.
     Stt,

@@ -13,9 +13,10 @@ use shared::{
 
 use crate::{
     config::Config,
+    health::Health,
     latency::Trick,
     llm::{Llm, http_client},
-    provider::Connect,
+    provider::{Connect, Part},
     realtime::wire::Address,
     stt::{self, Transcriber, deepgram::Nova, flux::Flux, wire::Wire},
     tts::{
@@ -55,6 +56,8 @@ pub struct Providers {
     connect: Connect,
     http: reqwest::Client,
     phrases: PhraseCache,
+    /// Who of them lately failed.
+    pub health: Health,
     /// Transcribes with whatever wire.
     pub transcriber: Transcriber,
 }
@@ -64,12 +67,14 @@ impl Providers {
     /// A provider in use by default without its key, by the variable's name; an HTTP or TLS client that does not start.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let connect = Connect::new().context("the TLS configuration could not be built")?;
+        let health = Health::default();
         let providers = Self {
             config: config.clone(),
             http: http_client()?,
             phrases: if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
-            transcriber: Transcriber::new(connect.clone()),
+            transcriber: Transcriber::new(connect.clone()).with_health(health.clone()),
             connect,
+            health,
         };
         let options = stt::Options::default();
         providers.wire(&config.stt_provider, None, &options).context("STT_PROVIDER")?;
@@ -90,31 +95,34 @@ impl Providers {
     /// Who hears for this voice agent.
     pub fn ears(&self, agent: &VoiceAgentSettings, options: &stt::Options) -> anyhow::Result<Pair<Box<dyn Wire>>> {
         let model = agent.stt_model.as_deref();
-        pair(
+        let ears = pair(
             &[agent.stt.as_ref(), agent.stt_fallback.as_ref()],
             &[Some(&self.config.stt_provider), self.config.stt_fallback.as_ref()],
             |choice, is_first| self.wire(choice, model.filter(|_| is_first), options),
-        )
+        )?;
+        Ok(self.health.in_order(Part::Stt, ears, |wire| wire.provider()))
     }
 
     /// Who thinks for this voice agent.
     pub fn minds(&self, agent: &VoiceAgentSettings) -> anyhow::Result<Pair<Llm>> {
         let model = agent.llm_model.as_deref();
-        pair(
+        let minds = pair(
             &[agent.llm.as_ref(), agent.llm_fallback.as_ref()],
             &[Some(&self.config.llm_provider), self.config.llm_fallback.as_ref()],
             |choice, is_first| self.llm(choice, model.filter(|_| is_first)),
-        )
+        )?;
+        Ok(self.health.in_order(Part::Llm, minds, Llm::provider))
     }
 
     /// Who speaks for this voice agent, in the language of a BCP 47 tag.
     pub fn voices(&self, agent: &VoiceAgentSettings, language: &str) -> anyhow::Result<Pair<Voice>> {
         let voice = agent.voice_id.as_deref();
-        pair(
+        let voices = pair(
             &[agent.tts.as_ref(), agent.tts_fallback.as_ref()],
             &[Some(&self.config.tts_provider), self.config.tts_fallback.as_ref()],
             |choice, is_first| self.voice(choice, voice.filter(|_| is_first), language),
-        )
+        )?;
+        Ok(self.health.in_order(Part::Tts, voices, Voice::provider))
     }
 
     /// Where a model that hears and speaks is reached, if this voice agent chose one. Without its key the three parts hold the call.
@@ -327,6 +335,24 @@ mod tests {
         let both_gone =
             VoiceAgentSettings { llm: gemini, llm_fallback: Some("gemini/x".parse().unwrap()), ..Default::default() };
         assert_eq!(minds(both_gone), (luna, None));
+    }
+
+    #[test]
+    fn a_choice_that_fails_every_call_is_asked_second_for_a_while() {
+        let providers = Providers::new(&config(&["--tts-fallback=openai"])).unwrap();
+        let agent = VoiceAgentSettings::default();
+        let voices = || {
+            let (first, second) = providers.voices(&agent, "en").unwrap();
+            (first.provider(), second.map(|voice| voice.provider()))
+        };
+        assert_eq!(voices(), (Provider::ElevenLabs, Some(Provider::OpenAi)));
+        let error = crate::provider::ProviderError::Rejected { code: "quota_exceeded".into() };
+        providers.health.failed(Part::Tts, Provider::ElevenLabs, &error);
+        assert_eq!(voices(), (Provider::OpenAi, Some(Provider::ElevenLabs)));
+        // Whoever has no second choice keeps the first.
+        providers.health.failed(Part::Stt, Provider::Deepgram, &error);
+        let (ears, nobody) = providers.ears(&agent, &stt::Options::default()).unwrap();
+        assert!(ears.provider() == Provider::Deepgram && nobody.is_none());
     }
 
     #[test]

@@ -23,7 +23,8 @@ impl Speech {
         let meter = Meter::default();
         let (told, events) = mpsc::channel(64);
         let voices = providers.voices(agent, language)?;
-        Ok(Self { mouth: Mouth::standing_by(voices, meter.clone(), told), events, meter, tasks: JoinSet::new() })
+        let mouth = Mouth::standing_by(voices, providers.health.clone(), meter.clone(), told);
+        Ok(Self { mouth, events, meter, tasks: JoinSet::new() })
     }
 
     /// Connects.

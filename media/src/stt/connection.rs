@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     carrier::SAMPLES_PER_MS,
-    provider::{ProviderError, ProviderSocket},
+    provider::{Part, ProviderError, ProviderSocket},
     usage::Counter,
 };
 
@@ -319,6 +319,7 @@ impl<'a> Connection<'a> {
         self.run.track.close(end, !segment.text.is_empty());
         if !segment.text.is_empty() {
             self.run.without_words = 0;
+            self.run.health.worked(Part::Stt, self.run.wire.provider(), self.began);
             // Providers repeat a final now and then: it would be two sentences.
             let said = (start, end, segment.text.clone());
             if self.last_final.replace(said.clone()) == Some(said) {

@@ -11,6 +11,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    health::Health,
     provider::{Connect, FailOver, Part, ProviderError, count_error},
     usage::Meter,
 };
@@ -68,12 +69,20 @@ impl Timing {
 pub struct Transcriber {
     connect: Connect,
     timing: Arc<Timing>,
+    health: Health,
 }
 
 impl Transcriber {
     /// Transcribes over connections made by `connect`.
     pub fn new(connect: Connect) -> Self {
-        Self { connect, timing: Arc::default() }
+        Self { connect, timing: Arc::default(), health: Health::default() }
+    }
+
+    /// The same, telling others who fails and who works.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = health;
+        self
     }
 
     /// The same with other timing.
@@ -106,6 +115,7 @@ impl Transcriber {
             events,
             track: Track::default(),
             without_words: 0,
+            health: self.health.clone(),
             meter,
         };
         (SttHandle { audio, control }, run.run())
@@ -125,6 +135,7 @@ pub(super) struct Run {
     pub(super) track: Track,
     /// Times in a row that the human spoke and no words came.
     pub(super) without_words: u32,
+    pub(super) health: Health,
     meter: Meter,
 }
 
@@ -196,6 +207,7 @@ impl Run {
             return false;
         };
         self.without_words = 0;
+        self.health.failed(Part::Stt, self.wire.provider(), &error);
         let from = std::mem::replace(&mut self.wire, next).provider();
         if self.standing_by.is_empty() {
             self.timing = Arc::clone(&self.patient);

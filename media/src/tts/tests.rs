@@ -23,6 +23,7 @@ use super::{
     *,
 };
 use crate::{
+    health::Health,
     llm::http_client,
     provider::{Connect, Part},
     usage::Meter,
@@ -154,7 +155,7 @@ fn call(synth: Box<dyn Synth>, timing: Timing) -> Call {
 fn two_voices(first: Voice, second: Voice) -> Call {
     let (outbox, events) = mpsc::channel(64);
     let meter = Meter::default();
-    let (handle, run) = fail_over::speak(first, Some(second), meter.clone(), outbox);
+    let (handle, run) = fail_over::speak(first, Some(second), Health::default(), meter.clone(), outbox);
     tokio::spawn(run);
     Call { handle, events, meter }
 }
