@@ -307,6 +307,7 @@ async fn a_provider_that_says_nothing_of_what_it_hears_is_replaced() {
     call.handle.audio.push(&[7; 1_600]);
     audio(&mut peer, 1_600).await;
     say(&mut peer, results(0.0, 0.2, "", true)).await;
+    assert!(matches!(call.event().await, SttEvent::Final(_)));
     // That was an answer. From here on it only pongs.
     call.handle.audio.push(&[7; 1_600]);
     audio(&mut peer, 1_600).await;
@@ -331,7 +332,7 @@ async fn without_a_second_choice_one_that_says_nothing_is_connected_again() {
 async fn whoever_should_greet_and_does_not_is_replaced() {
     let (first, second, third) = (Server::new().await, Server::new().await, Server::new().await);
     let timing = Timing { greeting: Duration::from_millis(80), ..quick() };
-    let mut call_of = |first: Box<dyn Wire>, second: Box<dyn Wire>| call(first, Some(second), timing.clone());
+    let call_of = |first: Box<dyn Wire>, second: Box<dyn Wire>| call(first, Some(second), timing.clone());
     let mut flux = call_of(first.flux(), third.wire());
     let (_silent, _) = first.accept().await;
     let mut sarvam = call_of(second.sarvam(), third.wire());
