@@ -17,6 +17,7 @@ pub mod audio;
 pub mod carrier;
 pub mod config;
 pub mod dialogue;
+pub mod health;
 pub mod http_tools;
 pub mod latency;
 pub mod llm;

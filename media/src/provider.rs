@@ -21,7 +21,7 @@ pub type ProviderSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub use shared::provider::Vendor as Provider;
 
 /// The work that a provider does in a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// Speech to text.
     Stt,
@@ -220,6 +220,11 @@ pub(crate) fn error_code(body: &[u8]) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// A provider's short name for what went wrong, or `error` where that is none: what is logged never quotes what was said.
+pub(crate) fn code_or_error(name: Option<String>) -> String {
+    name.filter(|name| looks_like_code(name)).unwrap_or_else(|| "error".to_owned())
+}
+
 fn looks_like_code(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
@@ -269,5 +274,8 @@ mod tests {
         );
         assert_eq!(code(r#"{"error":"you said: my number is 1"}"#), None);
         assert_eq!(code("not json"), None);
+        assert_eq!(code_or_error(Some("INTERNAL_SERVER_ERROR".into())), "INTERNAL_SERVER_ERROR");
+        assert_eq!(code_or_error(Some("you said: my number is 1".into())), "error");
+        assert_eq!(code_or_error(None), "error");
     }
 }

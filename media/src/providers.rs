@@ -14,9 +14,10 @@ use shared::{
 
 use crate::{
     config::Config,
+    health::Health,
     latency::Trick,
     llm::{Llm, http_client},
-    provider::Connect,
+    provider::{Connect, Part},
     realtime::wire::Address,
     stt::{self, Transcriber, deepgram::Nova, flux::Flux, wire::Wire},
     tts::{
@@ -56,6 +57,8 @@ pub struct Providers {
     connect: Connect,
     http: reqwest::Client,
     phrases: PhraseCache,
+    /// Who of them lately failed.
+    pub health: Health,
     /// Transcribes with whatever wire.
     pub transcriber: Transcriber,
 }
@@ -65,12 +68,14 @@ impl Providers {
     /// A provider in use by default without its key, by the variable's name; an HTTP or TLS client that does not start.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let connect = Connect::new().context("the TLS configuration could not be built")?;
+        let health = Health::default();
         let providers = Self {
             config: config.clone(),
             http: http_client()?,
             phrases: if config.uses(Trick::PhraseCache) { PhraseCache::default() } else { PhraseCache::off() },
-            transcriber: Transcriber::new(connect.clone()),
+            transcriber: Transcriber::new(connect.clone()).with_health(health.clone()),
             connect,
+            health,
         };
         let options = stt::Options::default();
         let speech = &config.speech;
@@ -97,9 +102,10 @@ impl Providers {
     /// Who hears for this voice agent, in the language of the options.
     pub fn ears(&self, agent: &VoiceAgentSettings, options: &stt::Options) -> anyhow::Result<Pair<Box<dyn Wire>>> {
         let model = agent.stt_model.as_deref();
-        pair(&self.reach(agent).ears(&options.language), |choice, is_first| {
+        let ears = pair(&self.reach(agent).ears(&options.language), |choice, is_first| {
             self.wire(choice, model.filter(|_| is_first), options)
-        })
+        })?;
+        Ok(self.health.in_order(Part::Stt, ears, |wire| wire.provider()))
     }
 
     /// Who thinks for this voice agent.
@@ -107,15 +113,17 @@ impl Providers {
         let model = agent.llm_model.as_deref();
         let installations = [Some(&self.config.llm_provider), self.config.llm_fallback.as_ref()];
         let candidates = reach::in_order([agent.llm.as_ref(), agent.llm_fallback.as_ref()], installations);
-        pair(&candidates, |choice, is_first| self.llm(choice, model.filter(|_| is_first)))
+        let minds = pair(&candidates, |choice, is_first| self.llm(choice, model.filter(|_| is_first)))?;
+        Ok(self.health.in_order(Part::Llm, minds, Llm::provider))
     }
 
     /// Who speaks for this voice agent, in the language of a BCP 47 tag.
     pub fn voices(&self, agent: &VoiceAgentSettings, language: &str) -> anyhow::Result<Pair<Voice>> {
         let voice = agent.voice_id.as_deref();
-        pair(&self.reach(agent).voices(language), |choice, is_first| {
+        let voices = pair(&self.reach(agent).voices(language), |choice, is_first| {
             self.voice(choice, voice.filter(|_| is_first), language)
-        })
+        })?;
+        Ok(self.health.in_order(Part::Tts, voices, Voice::provider))
     }
 
     /// Where a model that hears and speaks is reached, if this voice agent chose one. Without its key the three parts hold the call.
@@ -217,7 +225,7 @@ impl Providers {
             }
             TtsProvider::Sarvam => {
                 let (model, voice) = (model.unwrap_or(usual::SARVAM_TTS), voice.unwrap_or(usual::SARVAM_VOICE));
-                ClauseWire::Sarvam(sarvam::Sarvam::new(&config.sarvam_url, key, model, voice, language))
+                ClauseWire::Sarvam(sarvam::Sarvam::new(&config.sarvam_url, key, model, voice, language)?)
             }
             // A voice is a model there.
             TtsProvider::Deepgram => {
@@ -349,5 +357,39 @@ mod tests {
         let providers = Providers::new(&config).unwrap();
         let agent = VoiceAgentSettings::default();
         assert_eq!(providers.reach(&agent).language("te-IN"), "en-IN");
+    }
+
+    #[test]
+    fn a_choice_that_fails_every_call_is_asked_second_for_a_while() {
+        let providers = Providers::new(&config(&["--tts-fallback=openai"])).unwrap();
+        let agent = VoiceAgentSettings::default();
+        let voices = || {
+            let (first, second) = providers.voices(&agent, "en").unwrap();
+            (first.provider(), second.map(|voice| voice.provider()))
+        };
+        assert_eq!(voices(), (Provider::ElevenLabs, Some(Provider::OpenAi)));
+        let error = crate::provider::ProviderError::Rejected { code: "quota_exceeded".into() };
+        providers.health.failed(Part::Tts, Provider::ElevenLabs, &error);
+        assert_eq!(voices(), (Provider::OpenAi, Some(Provider::ElevenLabs)));
+        // Whoever has no second choice keeps the first.
+        providers.health.failed(Part::Stt, Provider::Deepgram, &error);
+        let (ears, nobody) = providers.ears(&agent, &stt::Options::default()).unwrap();
+        assert!(ears.provider() == Provider::Deepgram && nobody.is_none());
+    }
+
+    #[test]
+    fn a_voice_that_does_not_speak_the_language_leaves_it_to_the_next_one() {
+        let providers = Providers::new(&config(&["--sarvam-api-key=s", "--tts-fallback=openai"])).unwrap();
+        let sarvam = Some(Choice::of(TtsProvider::Sarvam));
+        let voices = |agent: &VoiceAgentSettings, language: &str| {
+            let (first, second) = providers.voices(agent, language).unwrap();
+            (first.provider(), second.as_ref().map(Voice::provider))
+        };
+        let sarvams = VoiceAgentSettings { tts: sarvam.clone(), ..Default::default() };
+        assert_eq!(voices(&sarvams, "or-IN"), (Provider::Sarvam, Some(Provider::OpenAi)));
+        assert_eq!(voices(&sarvams, "ur-IN"), (Provider::OpenAi, None));
+        // Nor does the second choice: the installation's own is left.
+        let nobody = VoiceAgentSettings { tts_fallback: Some("sarvam@anushka".parse().unwrap()), ..sarvams };
+        assert_eq!(voices(&nobody, "as-IN"), (Provider::ElevenLabs, None));
     }
 }

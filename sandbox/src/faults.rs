@@ -26,7 +26,10 @@
 //! | `recording_late` | the recording appears this much later | milliseconds |
 //! | `recording_truncated` | the recording's body ends early (in the middle of its announced length) | – |
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,6 +80,13 @@ impl Faults {
             armed.remove(at);
         }
         Some(value)
+    }
+
+    /// A handshake that the fault `<service>.slow_accept` makes late by its `value` (3 000 ms).
+    pub(crate) async fn slow_accept(&self, service: &str, key: &str) {
+        if let Some(value) = self.take(&format!("{service}.slow_accept"), key) {
+            tokio::time::sleep(Duration::from_millis(value.as_u64().unwrap_or(3_000))).await;
+        }
     }
 
     /// What is still armed, with the strikes left.

@@ -6,6 +6,9 @@
 //! | Name | What happens | `value` |
 //! |---|---|---|
 //! | `refuse` | the handshake fails | HTTP status (503) |
+//! | `slow_accept` | the handshake is answered late | milliseconds (3 000) |
+//! | `mute` | nothing is ever sent, not even that the session has begun | – |
+//! | `idle` | the session is closed without a message for this long | milliseconds (60 000) |
 //! | `stall` | nothing more is sent, though the socket stays open | milliseconds of audio after an utterance begins (300) |
 //! | `cut` | the connection breaks without a close frame | milliseconds of audio after an utterance begins (300) |
 //! | `error` | a fatal error is told, and the socket closed | – |
@@ -100,6 +103,12 @@ impl<D: Dialect> Listening<D> {
 
     pub(crate) async fn run(mut self, mut socket: WebSocket) {
         self.world.log.record(self.dialect.service(), "stream.opened", json!({ "query": self.fault_key }));
+        if let Some(value) = self.fault("idle") {
+            self.idle = Duration::from_millis(value.as_u64().unwrap_or(60_000));
+        }
+        if self.fault("mute").is_some() {
+            self.stall_at_ms = Some(0);
+        }
         for message in self.dialect.hello() {
             self.post(&message, 0);
         }

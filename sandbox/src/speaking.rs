@@ -6,10 +6,12 @@
 //! | Name | What happens | `value` |
 //! |---|---|---|
 //! | `refuse` | the handshake fails | HTTP status (503) |
+//! | `slow_accept` | the handshake is answered late | milliseconds (3 000) |
 //! | `slow` | the first audio of a text comes late | milliseconds (3 000) |
 //! | `stall` | nothing more is sent, though the socket stays open | milliseconds of the text's audio that come before (0) |
 //! | `cut` | the connection breaks without a close frame | milliseconds of the text's audio that come before (200) |
 //! | `no_end` | the end of a text is not told | – |
+//! | `no_cleared` | what was to be thrown away is, and nothing is said of it | – |
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -147,8 +149,10 @@ impl<T: Tongue> Speaking<T> {
                 self.text.clear();
                 self.outbox.clear();
                 self.world.log.record(self.tongue.service(), "text.cleared", Value::Null);
-                let cleared = self.tongue.cleared();
-                self.tell(&cleared);
+                if self.fault("no_cleared").is_none() {
+                    let cleared = self.tongue.cleared();
+                    self.tell(&cleared);
+                }
             }
             Order::Answer(answer) => self.tell(&answer),
             Order::Nothing => {}

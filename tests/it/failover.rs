@@ -85,6 +85,53 @@ async fn when_the_ears_fail_in_mid_sentence_the_second_ones_hear_all_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ears_that_stay_open_and_fall_silent_are_replaced() {
+    let app = app().await;
+    let call =
+        call_that_breaks(&app, ("deepgram", "stream.opened"), &[json!({"name": "deepgram.stall", "count": 1000})])
+            .await;
+    assert_eq!(change(&call), ("stt".into(), "deepgram".into(), "sarvam".into()));
+    assert!(!app.logged(Some("sarvam"), "transcript.final").is_empty());
+    assert!(!said_by(&call, "callee").is_empty(), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ears_that_make_no_words_of_a_human_who_speaks_are_replaced_and_the_second_ones_hear_what_was_said() {
+    let app = app().await;
+    let call =
+        call_that_breaks(&app, ("deepgram", "stream.opened"), &[json!({"name": "deepgram.deaf", "count": 1000})]).await;
+    assert_eq!(change(&call), ("stt".into(), "deepgram".into(), "sarvam".into()));
+    let asked_again =
+        call["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "nothing_understood").count();
+    assert_eq!(asked_again, 2, "{call}");
+    assert!(!said_by(&call, "callee").is_empty(), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_that_refused_one_call_does_not_delay_the_next() {
+    let app = app().await;
+    app.fault(json!({"name": "elevenlabs.refuse", "count": 1000, "value": 401})).await;
+    let mut changes = Vec::new();
+    for lead in [PRIYA, Lead { name: "Meenakshi", phone: "+919999900102" }] {
+        let script = json!({"name": "patient", "attempts": [[{"do": "ring", "ms": 300}, {"do": "answer"},
+            {"do": "wait_for_agent", "max_ms": 6000}, {"do": "converse", "turns": 1}, {"do": "hang_up"}]]});
+        app.script(lead.phone, script).await;
+        let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+        app.upload(campaign, &[lead]).await;
+        app.start_campaign(campaign).await;
+        app.campaign_completes(campaign, MINUTES).await;
+        let call = app.only_call(campaign).await;
+        assert!(!said_by(&call, "agent").is_empty(), "{call}");
+        let events = call["events"].as_array().unwrap().iter();
+        changes.push(events.filter(|event| event["kind"] == "provider_failed_over").count());
+    }
+    assert_eq!(changes, [1, 0], "the second call asks Sarvam first");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_mind_fails_the_second_one_answers_the_same_question() {
     let app = app().await;
     let faults = [json!({"name": "openai.refuse", "count": 1000, "match": "campaign-", "value": 503})];
@@ -128,11 +175,8 @@ async fn when_the_voice_breaks_the_second_one_says_the_rest() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_voice_agent_is_held_with_the_providers_it_names() {
-    let app = TestApp::start().await;
-    let settings =
-        json!({"stt": {"provider": "deepgram_flux"}, "llm": {"provider": "bedrock"}, "tts": {"provider": "deepgram"}});
+/// Plays one call of a voice agent with these settings.
+async fn call_held_with(app: &TestApp, settings: Value) -> Value {
     let (status, agent) = app.post("/voice-agents", json!({"name": "Other", "settings": settings})).await;
     assert!(status.is_success(), "{agent}");
     let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
@@ -145,10 +189,39 @@ async fn a_voice_agent_is_held_with_the_providers_it_names() {
     let call = app.only_call(campaign).await;
     let heard = said_by(&call, "callee").join(" ");
     assert!(heard.contains(&words(LINE).join(" ")), "{call}");
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_agent_is_held_with_the_providers_it_names() {
+    let app = TestApp::start().await;
+    let settings =
+        json!({"stt": {"provider": "deepgram_flux"}, "llm": {"provider": "bedrock"}, "tts": {"provider": "deepgram"}});
+    let call = call_held_with(&app, settings).await;
     for (service, kind) in [("flux", "transcript.final"), ("anthropic", "message.answered"), ("aura", "text.spoken")] {
         assert!(!app.logged(Some(service), kind).is_empty(), "{service} was not used");
     }
     assert_eq!(call["costs"]["unpriced_lines"], 0, "{}", call["costs"]);
     assert!(used(&call, "exotel", "carrier_minute") >= 1, "{}", call["costs"]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openai_hears_and_speaks_and_sarvam_thinks() {
+    let app = TestApp::start().await;
+    app.fault(json!({"name": "openai_tts.odd_chunks", "count": 3})).await;
+    let settings = json!({"stt": {"provider": "openai"}, "llm": {"provider": "sarvam"}, "tts": {"provider": "openai"}});
+    let call = call_held_with(&app, settings).await;
+    for (service, kind) in [("openai_live", "transcript.final"), ("openai_tts", "text.spoken")] {
+        assert!(!app.logged(Some(service), kind).is_empty(), "{service} was not used");
+    }
+    for (service, kind) in [("deepgram", "stream.opened"), ("elevenlabs", "socket.opened")] {
+        assert!(app.logged(Some(service), kind).is_empty(), "{service} was used");
+    }
+    assert!(used(&call, "sarvam", "llm_output_token") > 5, "{}", call["costs"]);
+    assert!(used(&call, "openai", "stt_millisecond") > 500, "{}", call["costs"]);
+    assert!(used(&call, "openai", "tts_character") > 10, "{}", call["costs"]);
+    let heard: usize = app.logged(Some("callee"), "heard").len();
+    assert!(heard >= 1 && said_by(&call, "agent").len() > 10, "{call}");
     app.finish().await;
 }

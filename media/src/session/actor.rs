@@ -418,6 +418,14 @@ impl Actor {
         self.vad.listen_for_beep();
     }
 
+    /// Whoever transcribes made nothing of a voice that our own ear has heard.
+    pub(super) fn no_words(&self) {
+        if let Some(stt) = &self.stt {
+            // Full: it has too much to do as it is.
+            let _ = stt.try_send(SttControl::NoWords);
+        }
+    }
+
     pub(super) fn finalize(&self) {
         if let Some(stt) = &self.stt {
             // Full: one is on its way already.

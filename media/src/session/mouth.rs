@@ -4,6 +4,7 @@
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
+    health::Health,
     tts::{self, TtsCommand, TtsEvent, TtsHandle, Voice},
     usage::Meter,
 };
@@ -16,14 +17,15 @@ pub(super) struct Mouth {
     /// Who would speak.
     standing_by: Option<Voices>,
     running: Option<TtsHandle>,
+    health: Health,
     meter: Meter,
     events: mpsc::Sender<TtsEvent>,
 }
 
 impl Mouth {
     /// Nothing is connected before there is something to say.
-    pub(super) fn standing_by(voices: Voices, meter: Meter, events: mpsc::Sender<TtsEvent>) -> Self {
-        Self { standing_by: Some(voices), running: None, meter, events }
+    pub(super) fn standing_by(voices: Voices, health: Health, meter: Meter, events: mpsc::Sender<TtsEvent>) -> Self {
+        Self { standing_by: Some(voices), running: None, health, meter, events }
     }
 
     /// Others speak from the next word on; what the ones before them still say is their last.
@@ -37,7 +39,8 @@ impl Mouth {
 
     pub(super) fn open(&mut self, tasks: &mut JoinSet<()>) {
         if let Some((first, second)) = self.standing_by.take() {
-            let (handle, speaking) = tts::fail_over::speak(first, second, self.meter.clone(), self.events.clone());
+            let (health, meter, events) = (self.health.clone(), self.meter.clone(), self.events.clone());
+            let (handle, speaking) = tts::fail_over::speak(first, second, health, meter, events);
             tasks.spawn(speaking);
             self.running = Some(handle);
         }

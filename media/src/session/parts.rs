@@ -81,7 +81,7 @@ impl Parts {
         tasks.spawn(transcribing);
         mouth.open(&mut tasks);
         let (first, second) = app.providers.minds(agent)?;
-        let thinker = Thinker::new(first, second, meter.clone(), llm_events, overs);
+        let thinker = Thinker::new(first, second, app.providers.health.clone(), meter.clone(), llm_events, overs);
         if app.config.uses(Trick::WarmUp) {
             let warming = thinker.clone();
             tasks.spawn(async move { warming.warm_up().await });

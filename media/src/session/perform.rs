@@ -2,7 +2,7 @@
 
 use super::actor::Actor;
 use crate::{
-    dialogue::{AskId, CallTime, Epoch, Input, Output, Speaker, ToolOutcome, TurnRecord},
+    dialogue::{AskId, CallEvent, CallTime, Epoch, Input, Output, Speaker, ToolOutcome, TurnRecord},
     http_tools::Question,
     llm::LlmRequest,
     pacer::PacerCommand,
@@ -53,7 +53,12 @@ impl Actor {
                 let at = self.app.store.now();
                 self.recorder.put(Entry::Message { template, text, dlt_template_id, at });
             }
-            Output::Event(event) => self.recorder.put(Entry::Event { event, at: self.app.store.now() }),
+            Output::Event(event) => {
+                if let CallEvent::NothingUnderstood { .. } = event {
+                    self.no_words();
+                }
+                self.recorder.put(Entry::Event { event, at: self.app.store.now() });
+            }
             Output::Metric(name) => metrics::counter!(format!("dialogue_{name}_total")).increment(1),
             Output::HangUp { reason } => {
                 // The socket is closed when the end is stored: the flow asks why as soon as it is.

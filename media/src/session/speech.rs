@@ -37,7 +37,8 @@ impl Speech {
         let meter = Meter::default();
         let mut tasks = JoinSet::new();
         let (told, events) = mpsc::channel(64);
-        let mouth = Mouth::standing_by(providers.voices(agent, language)?, meter.clone(), told);
+        let voices = providers.voices(agent, language)?;
+        let mouth = Mouth::standing_by(voices, providers.health.clone(), meter.clone(), told);
         let model = providers.speech_to_speech(agent, language).map(|(address, connect)| {
             let (told, events) = mpsc::channel(256);
             let (handle, linking) = realtime::link(connect, address, realtime::Timing::default(), meter.clone(), told);

@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::actor::LlmEvent;
 use crate::{
     dialogue::{AskId, LlmFailure, LlmFinish, Message},
+    health::Health,
     llm::{self, Answer, Llm, LlmPiece, LlmRequest, Usage},
     provider::{FailOver, Part, ProviderError},
     usage::Meter,
@@ -25,6 +26,7 @@ pub(super) struct Thinker {
     choices: Arc<[Llm]>,
     /// The choice that answers now; it only rises.
     current: Arc<AtomicUsize>,
+    health: Health,
     meter: Meter,
     events: mpsc::Sender<LlmEvent>,
     overs: mpsc::Sender<FailOver>,
@@ -34,13 +36,14 @@ impl Thinker {
     pub(super) fn new(
         first: Llm,
         second: Option<Llm>,
+        health: Health,
         meter: Meter,
         events: mpsc::Sender<LlmEvent>,
         overs: mpsc::Sender<FailOver>,
     ) -> Self {
         let first = if second.is_some() { first.hurried() } else { first };
         let choices = std::iter::once(first).chain(second).collect();
-        Self { choices, current: Arc::default(), meter, events, overs }
+        Self { choices, current: Arc::default(), health, meter, events, overs }
     }
 
     /// So that nobody's first question pays for a handshake.
@@ -71,7 +74,7 @@ impl Thinker {
                         piece => Ok(piece),
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return self.health.worked(Part::Llm, self.choices[at].provider(), asked_at),
                 Err(error) => {
                     // What was said stands. The dialogue asks again if nothing was, and then somebody else answers.
                     let failure = llm::failure(&error);
@@ -107,6 +110,7 @@ impl Thinker {
         let Some(next) = self.choices.get(at + 1).filter(|_| !refused) else { return false };
         // Another request of this call may have gone over already.
         if self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.health.failed(Part::Llm, self.choices[at].provider(), &error);
             let over = FailOver { part: Part::Llm, from: self.choices[at].provider(), to: next.provider(), error };
             let _ = self.overs.send(over).await;
         }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     carrier::SAMPLES_PER_MS,
-    provider::{ProviderError, ProviderSocket},
+    provider::{Part, ProviderError, ProviderSocket},
     usage::Counter,
 };
 
@@ -23,6 +23,9 @@ const CHUNK_SAMPLES: usize = 100 * SAMPLES_PER_MS;
 
 /// What may be sent ahead of the rate limit: the jitter of the carrier, and the start of a replay.
 const BURST_SAMPLES: u64 = 500 * SAMPLES_PER_MS as u64;
+
+/// Times in a row that the human may speak without a word coming of it: once is a cough, or a bad line.
+const MAX_WITHOUT_WORDS: u32 = 2;
 
 /// Messages that could not be parsed before the connection is given up.
 const MAX_MALFORMED: u32 = 20;
@@ -33,6 +36,8 @@ pub(super) enum Ended {
     Done,
     /// It broke.
     Broken(ProviderError),
+    /// It stands, and nothing is heard over it.
+    Deaf(ProviderError),
 }
 
 impl From<ProviderError> for Ended {
@@ -55,8 +60,14 @@ pub(super) struct Connection<'a> {
     last_sent_at: Instant,
     last_heard_at: Instant,
     pinged: bool,
+    /// The provider has said that it listens, or never says so.
+    greeted: bool,
+    /// Samples sent when it last said anything.
+    answered_at: u64,
     finalize_due: bool,
     malformed: u32,
+    /// Where the last final with words lay, and its words.
+    last_final: Option<(u64, u64, String)>,
     samples: Vec<i16>,
     heard: Vec<Heard>,
     billed: Counter,
@@ -66,6 +77,7 @@ impl<'a> Connection<'a> {
     pub(super) fn new(socket: ProviderSocket, run: &'a mut Run, billed: Counter) -> Self {
         let now = Instant::now();
         let (origin, backlog) = run.track.replay();
+        let greeted = !run.wire.greets();
         Self {
             socket,
             run,
@@ -77,8 +89,11 @@ impl<'a> Connection<'a> {
             last_sent_at: now,
             last_heard_at: now,
             pinged: false,
+            greeted,
+            answered_at: 0,
             finalize_due: false,
             malformed: 0,
+            last_final: None,
             samples: Vec::with_capacity(CHUNK_SAMPLES),
             heard: Vec::new(),
             billed,
@@ -96,6 +111,7 @@ impl<'a> Connection<'a> {
             let keep_alive_at = self.last_sent_at + timing.keep_alive;
             let silence_at = self.last_heard_at + timing.silence * if self.pinged { 2 } else { 1 };
             let allowed_at = self.allowed_at();
+            let (greeting, is_greeted) = (timing.greeting, self.greeted);
             let step = tokio::select! {
                 frame = self.socket.next() => match frame {
                     Some(Ok(frame)) => self.heard(frame).await,
@@ -104,11 +120,15 @@ impl<'a> Connection<'a> {
                 },
                 request = self.run.requests.recv() => match request {
                     Some(SttControl::Finalize) => { self.finalize_due = true; self.pump().await }
+                    Some(SttControl::NoWords) => self.no_words(),
                     None => Err(self.close().await),
                 },
                 () = wait_for_audio(&self.run.audio, self.backlog_sent < self.backlog.len(), allowed_at) => self.pump().await,
                 () = sleep_until(keep_alive_at) => self.keep_alive().await,
                 () = sleep_until(silence_at) => self.ping().await,
+                () = sleep_until(self.began + greeting), if !is_greeted => {
+                    Err(Ended::Deaf(ProviderError::TimedOut { stage: "greeting", after: greeting }))
+                }
             };
             if let Err(ended) = step {
                 return ended;
@@ -176,7 +196,24 @@ impl<'a> Connection<'a> {
         self.sent += self.samples.len() as u64;
         self.billed.add((self.samples.len() / SAMPLES_PER_MS) as u64);
         let frame = self.run.wire.audio(&self.samples);
-        self.send(frame).await
+        self.send(frame).await?;
+        let unanswered = self.run.timing.unanswered;
+        let is_unanswered = (self.sent - self.answered_at) as u128 > unanswered.as_millis() * SAMPLES_PER_MS as u128;
+        if is_unanswered && self.run.wire.answers_silence() {
+            // It may answer pings: that is its socket, not its ear.
+            return Err(Ended::Deaf(ProviderError::TimedOut { stage: "transcript", after: unanswered }));
+        }
+        Ok(())
+    }
+
+    /// One that answers and understands nothing is given up for one that may; alone, it is better than none.
+    fn no_words(&mut self) -> Result<(), Ended> {
+        self.run.without_words += 1;
+        metrics::counter!("stt_without_words_total", "provider" => self.run.wire.provider().as_str()).increment(1);
+        if self.run.without_words >= MAX_WITHOUT_WORDS && self.run.has_second() {
+            return Err(Ended::Deaf(cut("no_words")));
+        }
+        Ok(())
     }
 
     async fn keep_alive(&mut self) -> Result<(), Ended> {
@@ -221,6 +258,9 @@ impl<'a> Connection<'a> {
     async fn heard(&mut self, frame: Frame) -> Result<(), Ended> {
         self.last_heard_at = Instant::now();
         self.pinged = false;
+        if let Frame::Text(_) = frame {
+            self.answered_at = self.sent;
+        }
         match frame {
             Frame::Text(text) => self.heard_text(&text).await,
             Frame::Close(None) => Err(cut("closed_1005").into()),
@@ -251,8 +291,15 @@ impl<'a> Connection<'a> {
 
     fn event(&mut self, heard: Heard) -> Result<Option<SttEvent>, Ended> {
         Ok(Some(match heard {
+            Heard::Ready => {
+                self.greeted = true;
+                return Ok(None);
+            }
             Heard::SpeechStarted(at) => SttEvent::SpeechStarted { at: time_of(self.position(at)) },
-            Heard::Interim { text, until } => SttEvent::Interim { text, until: time_of(self.position(until)) },
+            Heard::Interim { text, until } => {
+                self.run.without_words = 0;
+                SttEvent::Interim { text, until: time_of(self.position(until)) }
+            }
             Heard::Final(segment) => return Ok(self.closed_segment(segment)),
             Heard::UtteranceEnd(at) => SttEvent::UtteranceEnd { last_word_end: time_of(self.position(at)) },
             Heard::EagerEndOfTurn => SttEvent::EagerEndOfTurn,
@@ -269,7 +316,18 @@ impl<'a> Connection<'a> {
 
     fn closed_segment(&mut self, segment: Segment) -> Option<SttEvent> {
         let (start, end) = (self.position(segment.start), self.position(segment.end));
-        self.run.track.close(end);
+        self.run.track.close(end, !segment.text.is_empty());
+        if !segment.text.is_empty() {
+            self.run.without_words = 0;
+            self.run.health.worked(Part::Stt, self.run.wire.provider(), self.began);
+            // Providers repeat a final now and then: it would be two sentences.
+            let said = (start, end, segment.text.clone());
+            if self.last_final.replace(said.clone()) == Some(said) {
+                metrics::counter!("stt_repeated_finals_total", "provider" => self.run.wire.provider().as_str())
+                    .increment(1);
+                return None;
+            }
+        }
         // Silence is closed off all the time; only what says something is passed on.
         let tells = !segment.text.is_empty() || segment.speech_final || segment.from_finalize;
         tells.then_some(SttEvent::Final(Transcript {

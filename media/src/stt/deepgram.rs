@@ -58,6 +58,11 @@ impl Wire for Nova {
         Frame::Binary(pcm(samples).into())
     }
 
+    /// It closes off silence as it does words, and sends interims about every second.
+    fn answers_silence(&self) -> bool {
+        true
+    }
+
     fn keep_alive(&self) -> KeepAlive {
         KeepAlive::Text(r#"{"type":"KeepAlive"}"#)
     }

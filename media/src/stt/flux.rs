@@ -91,10 +91,18 @@ impl Wire for Flux {
         Frame::Binary(pcm(samples).into())
     }
 
+    fn greets(&self) -> bool {
+        true
+    }
+
     /// There is no message for it, and a turn dangles without audio.
     fn keep_alive(&self) -> KeepAlive {
         KeepAlive::Silence
     }
+
+    // No `finalize`: `ForceEndTurn` would be it, but it ends the turn, and the call asks to finalize at every pause. The model's
+    // judgement, which is what this provider is chosen for, would never be heard; where the call decides first, it takes the text
+    // of the last update.
 
     fn farewell(&self) -> Option<&'static str> {
         Some(r#"{"type":"CloseStream"}"#)
@@ -104,9 +112,10 @@ impl Wire for Flux {
         let message: Message = serde_json::from_str(text)?;
         match &*message.kind {
             "TurnInfo" => turn(message, heard),
-            "Connected" | "ConfigureSuccess" | "ConfigureFailure" => {}
+            "Connected" => heard.push(Heard::Ready),
+            "ConfigureSuccess" | "ConfigureFailure" => {}
             "Error" => {
-                let cause = message.code.unwrap_or_else(|| "error".into());
+                let cause = crate::provider::code_or_error(message.code);
                 heard.push(Heard::Failed(ProviderError::Cut { cause }));
             }
             _ => heard.push(Heard::Unknown),
@@ -211,7 +220,9 @@ mod tests {
         assert!(
             matches!(&error[..], [Heard::Failed(ProviderError::Cut { cause })] if cause == "INTERNAL_SERVER_ERROR")
         );
-        assert_eq!(read(r#"{"type":"Connected","request_id":"r","sequence_id":0}"#), []);
+        let quoting = read(r#"{"type":"Error","sequence_id":9,"code":"you said hello","description":"d"}"#);
+        assert!(matches!(&quoting[..], [Heard::Failed(ProviderError::Cut { cause })] if cause == "error"));
+        assert_eq!(read(r#"{"type":"Connected","request_id":"r","sequence_id":0}"#), [Heard::Ready]);
         assert_eq!(
             read(r#"{"type":"ConfigureFailure","request_id":"r","sequence_id":6,"code":"C","description":"d"}"#),
             []

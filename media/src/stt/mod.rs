@@ -8,6 +8,7 @@ pub mod openai;
 mod run;
 pub mod sarvam;
 mod track;
+mod utterances;
 pub mod wire;
 
 use std::time::Duration;
@@ -124,6 +125,8 @@ pub struct Transcript {
 pub enum SttControl {
     /// Close the open segment now: our own VAD is sure that the human paused.
     Finalize,
+    /// The human was audibly speaking, and no words came of it.
+    NoWords,
 }
 
 /// The call's end of a running transcriber.

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{
     Options,
+    utterances::Utterances,
     wire::{Heard, KeepAlive, Segment, Wire, socket_url},
 };
 use crate::{
@@ -26,11 +27,8 @@ pub struct OpenAi {
     model: String,
     authorization: SecretString,
     hello: String,
-    /// The open item and its text so far.
-    item: String,
-    text: String,
-    began: f64,
-    ended: Option<f64>,
+    /// By the name of their item: transcripts come late, and in any order.
+    utterances: Utterances<String>,
 }
 
 impl OpenAi {
@@ -55,10 +53,7 @@ impl OpenAi {
             model: model.to_owned(),
             authorization: format!("Bearer {}", api_key.expose_secret()).into(),
             hello: hello.to_string(),
-            item: String::new(),
-            text: String::new(),
-            began: 0.0,
-            ended: None,
+            utterances: Utterances::default(),
         }
     }
 }
@@ -93,9 +88,7 @@ impl Wire for OpenAi {
     }
 
     fn begin(&mut self) -> Option<String> {
-        self.item.clear();
-        self.text.clear();
-        (self.began, self.ended) = (0.0, None);
+        self.utterances.forget();
         Some(self.hello.clone())
     }
 
@@ -113,36 +106,35 @@ impl Wire for OpenAi {
         let message: Message = serde_json::from_str(text)?;
         match &*message.kind {
             "input_audio_buffer.speech_started" => {
-                self.began = message.audio_start_ms / 1_000.0;
-                self.ended = None;
-                heard.push(Heard::SpeechStarted(self.began));
+                let began = message.audio_start_ms / 1_000.0;
+                self.utterances.of(message.item_id).began = Some(began);
+                heard.push(Heard::SpeechStarted(began));
             }
             "input_audio_buffer.speech_stopped" => {
-                self.ended = Some(message.audio_end_ms.map_or(sent_secs, |ms| ms / 1_000.0));
+                let ended = Some(message.audio_end_ms.map_or(sent_secs, |ms| ms / 1_000.0));
+                self.utterances.of(message.item_id).ended = ended;
             }
             "conversation.item.input_audio_transcription.delta" => {
-                if self.item != message.item_id {
-                    self.item = message.item_id;
-                    self.text.clear();
-                }
-                self.text.push_str(&message.delta);
-                if !self.text.is_empty() {
-                    heard.push(Heard::Interim { text: self.text.clone(), until: sent_secs });
+                let utterance = self.utterances.of(message.item_id);
+                utterance.text.push_str(&message.delta);
+                if !utterance.text.is_empty() {
+                    heard.push(Heard::Interim { text: utterance.text.clone(), until: sent_secs });
                 }
             }
             "conversation.item.input_audio_transcription.completed" => {
-                self.text.clear();
-                let end = self.ended.take().unwrap_or(sent_secs);
-                heard.push(Heard::Final(Segment {
-                    text: message.transcript.trim().to_owned(),
-                    start: self.began.min(end),
-                    end,
-                    confidence: 1.0,
-                    speech_final: true,
-                    ..Segment::default()
-                }));
+                heard.push(Heard::Final(self.close(&message.item_id, message.transcript.trim(), sent_secs)));
             }
-            "conversation.item.input_audio_transcription.failed" | "error" => {
+            "conversation.item.input_audio_transcription.failed" => {
+                // One utterance is lost, the others go on, unless what is wrong is ours.
+                let code = crate::provider::error_code(text.as_bytes()).unwrap_or_else(|| "error".into());
+                heard.push(match complaint(code) {
+                    ProviderError::Rejected { code } if is_about_the_account(&code) => {
+                        Heard::Failed(ProviderError::Rejected { code })
+                    }
+                    _ => Heard::Final(self.close(&message.item_id, "", sent_secs)),
+                });
+            }
+            "error" => {
                 let code = crate::provider::error_code(text.as_bytes()).unwrap_or_else(|| "error".into());
                 heard.push(Heard::Failed(complaint(code)));
             }
@@ -155,6 +147,18 @@ impl Wire for OpenAi {
         }
         Ok(())
     }
+}
+
+impl OpenAi {
+    fn close(&mut self, item: &String, text: &str, sent_secs: f64) -> Segment {
+        let (start, end) = self.utterances.take(item).span(sent_secs);
+        Segment { text: text.to_owned(), start, end, confidence: 1.0, speech_final: true, ..Segment::default() }
+    }
+}
+
+/// No other utterance would be transcribed either.
+fn is_about_the_account(code: &str) -> bool {
+    matches!(code, "insufficient_quota" | "invalid_api_key" | "model_not_found")
 }
 
 fn complaint(code: String) -> ProviderError {
@@ -222,6 +226,40 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_one_item_may_come_while_the_next_is_said() {
+        let mut wire = openai();
+        let mut event = |kind: &str, item: &str, more: Value, sent: f64| {
+            let mut message = json!({"type": kind, "item_id": item});
+            message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read(&mut wire, &message.to_string(), sent)
+        };
+        let (delta, completed) = (
+            "conversation.item.input_audio_transcription.delta",
+            "conversation.item.input_audio_transcription.completed",
+        );
+        event("input_audio_buffer.speech_started", "i1", json!({"audio_start_ms": 500}), 0.8);
+        event("input_audio_buffer.speech_stopped", "i1", json!({"audio_end_ms": 1_500}), 1.8);
+        event("input_audio_buffer.speech_started", "i2", json!({"audio_start_ms": 2_000}), 2.3);
+        assert_eq!(event(delta, "i2", json!({"delta": "a"}), 2.5), [Heard::Interim { text: "a".into(), until: 2.5 }]);
+        assert_eq!(
+            event(delta, "i1", json!({"delta": "yes"}), 2.6),
+            [Heard::Interim { text: "yes".into(), until: 2.6 }]
+        );
+        assert_eq!(
+            event(delta, "i2", json!({"delta": " flat"}), 2.7),
+            [Heard::Interim { text: "a flat".into(), until: 2.7 }]
+        );
+        event("input_audio_buffer.speech_stopped", "i2", json!({"audio_end_ms": 2_900}), 3.2);
+        for (item, said, start, end) in [("i1", "yes", 0.5, 1.5), ("i2", "a flat", 2.0, 2.9)] {
+            let heard = event(completed, item, json!({"transcript": said}), 3.5);
+            assert!(
+                matches!(&heard[..], [Heard::Final(s)] if (&*s.text, s.start, s.end) == (said, start, end)),
+                "{heard:?}"
+            );
+        }
+    }
+
+    #[test]
     fn errors_are_sorted_by_their_code() {
         let kind = |text: &str| match &read(&mut openai(), text, 0.0)[..] {
             [Heard::Failed(error)] => error.kind(),
@@ -232,8 +270,14 @@ mod tests {
             "rejected"
         );
         assert_eq!(kind(r#"{"type":"error","error":{"type":"server_error","code":null,"message":"m"}}"#), "cut");
-        let failed = r#"{"type":"conversation.item.input_audio_transcription.failed","item_id":"i","error":{"type":"t","code":"rate_limit_exceeded"}}"#;
-        assert_eq!(kind(failed), "rate_limited");
+        let failed = |code: &str| {
+            json!({"type": "conversation.item.input_audio_transcription.failed", "item_id": "i",
+                "error": {"type": "t", "code": code}})
+            .to_string()
+        };
+        assert_eq!(kind(&failed("insufficient_quota")), "rejected");
+        let lost = read(&mut openai(), &failed("audio_unintelligible"), 2.0);
+        assert!(matches!(&lost[..], [Heard::Final(s)] if s.text.is_empty() && s.speech_final), "{lost:?}");
         assert_eq!(read(&mut openai(), r#"{"type":"rate_limits.updated"}"#, 0.0), [Heard::Unknown]);
     }
 }

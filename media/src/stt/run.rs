@@ -11,6 +11,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    health::Health,
     provider::{Connect, FailOver, Part, ProviderError, count_error},
     usage::Meter,
 };
@@ -25,6 +26,10 @@ pub struct Timing {
     pub keep_alive: Duration,
     /// A ping after this long without a word from the provider; as long again without an answer is a dead socket.
     pub silence: Duration,
+    /// A provider that greets has done so by then: it may take 10 s, but the human speaks already.
+    pub greeting: Duration,
+    /// Audio sent without a word about it, to a provider that says something of all audio.
+    pub unanswered: Duration,
     /// A send that takes longer is a dead socket.
     pub send: Duration,
     /// Waits before each reconnection; their number is the number of attempts in a row.
@@ -41,6 +46,8 @@ impl Default for Timing {
             connect: Duration::from_secs(2),
             keep_alive: Duration::from_secs(4),
             silence: Duration::from_secs(6),
+            greeting: Duration::from_secs(4),
+            unanswered: Duration::from_secs(8),
             send: Duration::from_secs(2),
             backoff: [100, 250, 500, 1_000, 2_000].map(Duration::from_millis).to_vec(),
             stable: Duration::from_secs(10),
@@ -62,12 +69,20 @@ impl Timing {
 pub struct Transcriber {
     connect: Connect,
     timing: Arc<Timing>,
+    health: Health,
 }
 
 impl Transcriber {
     /// Transcribes over connections made by `connect`.
     pub fn new(connect: Connect) -> Self {
-        Self { connect, timing: Arc::default() }
+        Self { connect, timing: Arc::default(), health: Health::default() }
+    }
+
+    /// The same, telling others who fails and who works.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = health;
+        self
     }
 
     /// The same with other timing.
@@ -99,6 +114,8 @@ impl Transcriber {
             requests,
             events,
             track: Track::default(),
+            without_words: 0,
+            health: self.health.clone(),
             meter,
         };
         (SttHandle { audio, control }, run.run())
@@ -116,6 +133,9 @@ pub(super) struct Run {
     pub(super) requests: mpsc::Receiver<SttControl>,
     pub(super) events: mpsc::Sender<SttEvent>,
     pub(super) track: Track,
+    /// Times in a row that the human spoke and no words came.
+    pub(super) without_words: u32,
+    pub(super) health: Health,
     meter: Meter,
 }
 
@@ -128,13 +148,19 @@ impl Run {
             if began.elapsed() >= self.timing.stable {
                 attempt = 0;
             }
-            let error = match ended {
+            let (error, is_deaf) = match ended {
                 Ended::Done => return,
-                Ended::Broken(error) => error,
+                Ended::Broken(error) => (error, false),
+                Ended::Deaf(error) => (error, true),
             };
             count_error(self.wire.provider(), &error);
-            let wait = self.timing.backoff.get(attempt).copied().filter(|_| error.is_worth_another_try());
+            // To try the deaf again would cost the human another sentence: only where there is nobody else.
+            let may_retry = error.is_worth_another_try() && !(is_deaf && self.has_second());
+            let wait = self.timing.backoff.get(attempt).copied().filter(|_| may_retry);
             let Some(wait) = wait else {
+                if is_deaf {
+                    self.track.reopen();
+                }
                 if !self.go_over(error).await {
                     return;
                 }
@@ -169,12 +195,19 @@ impl Run {
         Connection::new(socket, self, billed).serve().await
     }
 
+    /// Whether somebody stands by.
+    pub(super) fn has_second(&self) -> bool {
+        !self.standing_by.is_empty()
+    }
+
     /// The present choice is given up for the rest of the call. `false`: there is no other.
     async fn go_over(&mut self, error: ProviderError) -> bool {
         let Some(next) = self.standing_by.pop_front() else {
             let _ = self.events.send(SttEvent::Lost(error)).await;
             return false;
         };
+        self.without_words = 0;
+        self.health.failed(Part::Stt, self.wire.provider(), &error);
         let from = std::mem::replace(&mut self.wire, next).provider();
         if self.standing_by.is_empty() {
             self.timing = Arc::clone(&self.patient);

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{
     Options,
+    utterances::Utterances,
     wire::{Heard, KeepAlive, Segment, Wire, pcm, socket_url},
 };
 use crate::{
@@ -26,9 +27,8 @@ pub struct Sarvam {
     url: Url,
     model: String,
     key: SecretString,
-    /// Where the utterance began and ended by the provider's voice activity: finals need not say.
-    began: f64,
-    ended: Option<f64>,
+    /// Where they began and ended by the provider's voice activity: finals need not say, and come after the next has begun.
+    utterances: Utterances<u64>,
 }
 
 impl Sarvam {
@@ -44,7 +44,7 @@ impl Sarvam {
             .append_pair("endpointing", "vad")
             .append_pair("silence_duration_ms", SILENCE_MS);
         drop(query);
-        Self { url, model: model.to_owned(), key: api_key.clone(), began: 0.0, ended: None }
+        Self { url, model: model.to_owned(), key: api_key.clone(), utterances: Utterances::default() }
     }
 }
 
@@ -60,6 +60,8 @@ fn language_code(options: &Options) -> String {
 #[derive(Deserialize)]
 struct Message {
     event: String,
+    #[serde(default)]
+    utterance_idx: u64,
     #[serde(default)]
     text: String,
     #[serde(default)]
@@ -90,13 +92,17 @@ impl Wire for Sarvam {
     }
 
     fn begin(&mut self) -> Option<String> {
-        (self.began, self.ended) = (0.0, None);
+        self.utterances.forget();
         None
     }
 
     fn audio(&mut self, samples: &[i16]) -> Frame {
         // Base64 needs no escaping.
         Frame::text(format!(r#"{{"event":"audio_input","audio":"{}"}}"#, STANDARD.encode(pcm(samples))))
+    }
+
+    fn greets(&self) -> bool {
+        true
     }
 
     fn keep_alive(&self) -> KeepAlive {
@@ -111,18 +117,18 @@ impl Wire for Sarvam {
         let message: Message = serde_json::from_str(text)?;
         match &*message.event {
             "vad.speech_start" => {
-                self.began = sent_secs;
-                self.ended = None;
+                self.utterances.of(message.utterance_idx).began = Some(sent_secs);
                 heard.push(Heard::SpeechStarted(sent_secs));
             }
-            "vad.speech_end" => self.ended = Some(sent_secs),
+            "vad.speech_end" => self.utterances.of(message.utterance_idx).ended = Some(sent_secs),
             "transcript.partial" if message.text.is_empty() => {}
             "transcript.partial" => heard.push(Heard::Interim { text: message.text, until: sent_secs }),
             "transcript.final" => {
-                let end = message.end_s.or(self.ended.take()).unwrap_or(sent_secs);
+                let (began, ended) = self.utterances.take(&message.utterance_idx).span(sent_secs);
+                let end = message.end_s.unwrap_or(ended);
                 heard.push(Heard::Final(Segment {
                     text: message.text,
-                    start: message.start_s.unwrap_or(self.began).min(end),
+                    start: message.start_s.unwrap_or(began).min(end),
                     end,
                     confidence: message.language_confidence.unwrap_or(1.0),
                     speech_final: true,
@@ -130,7 +136,8 @@ impl Wire for Sarvam {
                     languages: message.language.into_iter().collect(),
                 }));
             }
-            "session.begin" | "config.updated" | "pong" => {}
+            "session.begin" => heard.push(Heard::Ready),
+            "config.updated" | "pong" => {}
             "session.end" => heard.push(Heard::Over),
             "error" if message.is_fatal => heard.push(Heard::Failed(complaint(message.code.as_ref()))),
             // What is not fatal is counted with the unknown.
@@ -189,6 +196,10 @@ mod tests {
         for (tag, code) in [("hi-IN", "hi-IN"), ("en-US", "en-IN"), ("hi-en", "auto"), ("od-IN", "or-IN")] {
             assert_eq!(language_code(&Options { language: tag.into(), ..Options::default() }), code, "{tag}");
         }
+        for language in shared::language::Language::ALL {
+            let options = Options { language: language.code().into(), ..Options::default() };
+            assert_eq!(language_code(&options), format!("{}-IN", language.code()), "Odia is `or-IN` here");
+        }
         let also_hindi = Options { language: "en-IN".into(), others: vec!["hi-IN".into()], ..Options::default() };
         assert_eq!(language_code(&also_hindi), "auto");
     }
@@ -202,7 +213,10 @@ mod tests {
     #[test]
     fn an_utterance_begins_grows_ends_and_is_final() {
         let mut wire = sarvam("hi");
-        assert_eq!(read(&mut wire, r#"{"event":"session.begin","request_id":"r","config":{"model":"m"}}"#, 0.0), []);
+        assert_eq!(
+            read(&mut wire, r#"{"event":"session.begin","request_id":"r","config":{"model":"m"}}"#, 0.0),
+            [Heard::Ready]
+        );
         let started = r#"{"event":"vad.speech_start","utterance_idx":0,"confidence":0.9}"#;
         assert_eq!(read(&mut wire, started, 1.0), [Heard::SpeechStarted(1.0)]);
         let partial = r#"{"event":"transcript.partial","utterance_idx":0,"text":"हाँ जी"}"#;
@@ -213,6 +227,18 @@ mod tests {
         let [Heard::Final(segment)] = &heard[..] else { panic!("{heard:?}") };
         // The final comes late; what was sent after the end of speech belongs to the next utterance.
         assert_eq!((segment.start, segment.end, &*segment.text, segment.speech_final), (1.0, 2.0, "हाँ जी बोलिए", true));
+        // The next one began, and ended, before the words of this one came.
+        for (event, at) in [("vad.speech_start", 3.0), ("vad.speech_end", 4.0)] {
+            for idx in [1, 2] {
+                let message = format!(r#"{{"event":"{event}","utterance_idx":{idx}}}"#);
+                read(&mut wire, &message, at + f64::from(idx) * 0.1);
+            }
+        }
+        for (idx, start, end) in [(1, 3.1, 4.1), (2, 3.2, 4.2)] {
+            let late = format!(r#"{{"event":"transcript.final","utterance_idx":{idx},"text":"ok"}}"#);
+            let heard = read(&mut wire, &late, 5.0);
+            assert!(matches!(&heard[..], [Heard::Final(s)] if (s.start, s.end) == (start, end)), "{heard:?}");
+        }
         let timed = r#"{"event":"transcript.final","utterance_idx":1,"text":"ok","start_s":3.0,"end_s":3.5}"#;
         let heard = read(&mut wire, timed, 4.0);
         assert!(matches!(&heard[..], [Heard::Final(s)] if (s.start, s.end) == (3.0, 3.5)), "{heard:?}");

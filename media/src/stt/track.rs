@@ -15,6 +15,8 @@ pub(super) struct Track {
     sent: VecDeque<i16>,
     /// Everything before this is in a closed segment.
     closed_to: u64,
+    /// The end of the last of them that had words.
+    words_to: u64,
 }
 
 impl Track {
@@ -30,9 +32,17 @@ impl Track {
         self.position += samples.len() as u64;
     }
 
-    /// Notes that everything before this position has been transcribed.
-    pub(super) fn close(&mut self, position: u64) {
+    /// Notes that everything before this position has been transcribed, in words at last or not.
+    pub(super) fn close(&mut self, position: u64, has_words: bool) {
         self.closed_to = self.closed_to.max(position);
+        if has_words {
+            self.words_to = self.words_to.max(position);
+        }
+    }
+
+    /// Whoever closed the segments since the last words heard nothing: somebody else has to hear them.
+    pub(super) fn reopen(&mut self) {
+        self.closed_to = self.words_to;
     }
 
     /// The audio to send again on a new connection, and the position of its first sample.
@@ -47,4 +57,21 @@ impl Track {
 /// A position in samples as time since the call began.
 pub(super) fn time_of(samples: u64) -> Duration {
     Duration::from_micros(samples * 1_000 / SAMPLES_PER_MS as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_closed_without_words_can_be_heard_again() {
+        let mut track = Track::default();
+        track.push(&[1; 800], 0);
+        track.close(800, true);
+        track.push(&[2; 1_600], 0);
+        track.close(2_400, false);
+        assert_eq!(track.replay(), (2_400, vec![]));
+        track.reopen();
+        assert_eq!(track.replay(), (800, vec![2; 1_600]));
+    }
 }

@@ -21,6 +21,14 @@ pub trait Wire: Send {
     }
     /// 8 kHz audio, never empty.
     fn audio(&mut self, samples: &[i16]) -> Frame;
+    /// Whether the provider says by [`Heard::Ready`] that it has begun.
+    fn greets(&self) -> bool {
+        false
+    }
+    /// Whether it says something of all audio, be it that nothing was said. Then one that says nothing at all hears nothing.
+    fn answers_silence(&self) -> bool {
+        false
+    }
     /// What keeps an idle connection open.
     fn keep_alive(&self) -> KeepAlive;
     /// What closes the open segment at once, where the provider can.
@@ -52,6 +60,8 @@ pub enum KeepAlive {
 /// Something a provider said.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
+    /// It has begun to listen.
+    Ready,
     /// It hears speech since then.
     SpeechStarted(f64),
     /// The open segment so far, never empty.

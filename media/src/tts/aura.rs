@@ -1,5 +1,7 @@
 //! Deepgram's speech socket (`/v1/speak`, Aura): English and a few other languages, telephone audio, and it can be told to stop.
 
+use std::time::Duration;
+
 use http::{HeaderName, header::AUTHORIZATION};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -13,6 +15,9 @@ use crate::{
     provider::{Provider, ProviderError},
     stt::deepgram,
 };
+
+/// One connection's `Flush`es; what is more is not processed, and its text would never be spoken.
+const MAX_FLUSHES: (usize, Duration) = (20, Duration::from_secs(60));
 
 /// One call's socket. A voice is a model here.
 pub struct Aura {
@@ -70,6 +75,10 @@ impl SpeechWire for Aura {
         Some(r#"{"type":"Clear"}"#)
     }
 
+    fn limit(&self) -> Option<(usize, Duration)> {
+        Some(MAX_FLUSHES)
+    }
+
     fn keep_alive(&self) -> Option<&'static str> {
         None
     }
@@ -92,12 +101,11 @@ impl SpeechWire for Aura {
             "Flushed" => Read::End,
             "Cleared" => Read::Cleared,
             "Metadata" => Read::Nothing,
-            // Too many flushes in a minute, for example: the text is spoken all the same.
             "Warning" => {
                 metrics::counter!("tts_warnings_total", "from" => "deepgram").increment(1);
                 Read::Nothing
             }
-            "Error" => return Err(ProviderError::Cut { cause: message.code.unwrap_or_else(|| "error".into()) }),
+            "Error" => return Err(ProviderError::Cut { cause: crate::provider::code_or_error(message.code) }),
             _ => Read::Unknown,
         })
     }
@@ -130,6 +138,8 @@ mod tests {
         assert_eq!(read(r#"{"type":"Warning","description":"d","code":"c"}"#).unwrap(), Read::Nothing);
         assert_eq!(read(r#"{"type":"News"}"#).unwrap(), Read::Unknown);
         assert_eq!(read("nonsense").unwrap_err().kind(), "cut");
+        let quoting = read(r#"{"type":"Error","code":"you said hello","description":"d"}"#).unwrap_err();
+        assert_eq!(quoting, ProviderError::Cut { cause: "error".into() });
         assert_eq!(wire.read(&Frame::Binary(vec![0xff, 0xff].into())).unwrap(), Read::Sound(vec![0, 0]));
         assert_eq!(wire.read(&Frame::Close(None)).unwrap_err().kind(), "cut");
     }

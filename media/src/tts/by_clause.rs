@@ -281,6 +281,8 @@ impl Run {
 
     async fn made(&mut self, made: Made) -> Result<(), Gone> {
         let (Some(speaking), Some(reply)) = (&mut self.speaking, self.replies.front_mut()) else {
+            // What is left of a text that was given up, or the last of a connection.
+            self.want_connection();
             return self.go_on().await;
         };
         let Some(clause) = reply.clauses.front_mut() else { return Ok(()) };
@@ -316,6 +318,8 @@ impl Run {
         {
             self.phrases.put(PhraseKey { voice: Arc::clone(&self.voice), text: clause.text.into() }, samples);
         }
+        // A connection may have ended with its text: the next one is made ready before it is asked for.
+        self.want_connection();
         self.go_on().await
     }
 

@@ -3,11 +3,12 @@
 
 use std::{collections::VecDeque, pin::Pin};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{TtsCommand, TtsEvent, TtsHandle, Voice, progress::Progress};
 use crate::{
     dialogue::{CharAt, Epoch},
+    health::Health,
     provider::{FailOver, Part, Provider, ProviderError},
     usage::Meter,
 };
@@ -23,6 +24,7 @@ pub type Speaking = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub fn speak(
     first: Voice,
     second: Option<Voice>,
+    health: Health,
     meter: Meter,
     events: mpsc::Sender<TtsEvent>,
 ) -> (TtsHandle, Speaking) {
@@ -32,7 +34,8 @@ pub fn speak(
         let (from_voice, heard) = mpsc::channel(EVENTS);
         let from = first.provider();
         let (voice, speaking) = first.speak(true, &meter, from_voice);
-        let relay = Relay { inbox, events, voice, heard, from, second: Some(second), meter, replies: VecDeque::new() };
+        let (second, replies, began) = (Some(second), VecDeque::new(), Instant::now());
+        let relay = Relay { inbox, events, voice, heard, from, began, second, health, meter, replies };
         relay.run(speaking).await;
     };
     (TtsHandle { commands }, Box::pin(relay))
@@ -45,7 +48,10 @@ struct Relay {
     voice: TtsHandle,
     heard: mpsc::Receiver<TtsEvent>,
     from: Provider,
+    /// When its present connection was made.
+    began: Instant,
     second: Option<Voice>,
+    health: Health,
     meter: Meter,
     /// Replies that are not over, oldest first.
     replies: VecDeque<Reply>,
@@ -133,7 +139,10 @@ impl Relay {
                     }
                 }
             }
-            TtsEvent::Done { epoch } => self.replies.retain(|reply| reply.epoch != *epoch),
+            TtsEvent::Done { epoch } => {
+                self.health.worked(Part::Tts, self.from, self.began);
+                self.replies.retain(|reply| reply.epoch != *epoch);
+            }
             TtsEvent::Failed { clause, epoch, error } => {
                 if let Some(second) = self.second.take() {
                     let (epoch, clause, error) = (*epoch, *clause, error.clone());
@@ -145,7 +154,8 @@ impl Relay {
                     reply.clauses.retain(|known| known.number < clause);
                 }
             }
-            TtsEvent::Connected { .. } | TtsEvent::FailedOver(_) => {}
+            TtsEvent::Connected { .. } => self.began = Instant::now(),
+            TtsEvent::FailedOver(_) => {}
         }
         self.events.send(event).await.map_err(|_closed| Gone)?;
         Ok(None)
@@ -163,7 +173,9 @@ impl Relay {
         clause: u32,
         error: ProviderError,
     ) -> Result<Speaking, Gone> {
+        self.health.failed(Part::Tts, self.from, &error);
         let over = FailOver { part: Part::Tts, from: self.from, to: second.provider(), error };
+        self.from = over.to;
         let (from_voice, heard) = mpsc::channel(EVENTS);
         let (voice, speaking) = second.speak(false, &self.meter, from_voice);
         (self.voice, self.heard) = (voice, heard);

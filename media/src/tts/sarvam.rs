@@ -6,6 +6,8 @@ use http::HeaderName;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
+use shared::language::Language;
+use thiserror::Error;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use url::Url;
 
@@ -16,29 +18,56 @@ use crate::{
     stt::sarvam::KEY_HEADER,
 };
 
+/// The voice does not speak the language: the socket would be closed at the first word.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("Sarvam has no voice for `{0}`")]
+pub struct Unspoken(String);
+
 /// One call's socket.
 pub struct Sarvam {
     url: Url,
     key: SecretString,
     model: String,
     speaker: String,
-    language_code: String,
+    language_code: &'static str,
 }
 
 impl Sarvam {
     /// At `base_url` (`https://api.sarvam.ai`, or a simulator), in the language of a BCP 47 tag.
-    pub fn new(base_url: &Url, api_key: &SecretString, model: &str, speaker: &str, language: &str) -> Self {
+    ///
+    /// # Errors
+    /// It is not one of the eleven that are spoken.
+    pub fn new(
+        base_url: &Url,
+        api_key: &SecretString,
+        model: &str,
+        speaker: &str,
+        language: &str,
+    ) -> Result<Self, Unspoken> {
+        let language_code = language_code(language).ok_or_else(|| Unspoken(language.to_owned()))?;
         let mut url = crate::stt::wire::socket_url(base_url, "text-to-speech/ws");
         url.query_pairs_mut().append_pair("model", model).append_pair("send_completion_event", "true");
-        let base = language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-        let language_code = match &*base {
-            "" => "en-IN".to_owned(),
-            // Odia has a name of its own here.
-            "or" => "od-IN".to_owned(),
-            base => format!("{base}-IN"),
-        };
-        Self { url, key: api_key.clone(), model: model.to_owned(), speaker: speaker.to_owned(), language_code }
+        let (model, speaker) = (model.to_owned(), speaker.to_owned());
+        Ok(Self { url, key: api_key.clone(), model, speaker, language_code })
     }
+}
+
+/// `None` where there is no voice. Every language is Indian here, and Odia is `od-IN` (though `or-IN` to the realtime ears).
+fn language_code(tag: &str) -> Option<&'static str> {
+    Some(match Language::parse(tag)? {
+        Language::English => "en-IN",
+        Language::Hindi => "hi-IN",
+        Language::Bengali => "bn-IN",
+        Language::Tamil => "ta-IN",
+        Language::Telugu => "te-IN",
+        Language::Kannada => "kn-IN",
+        Language::Malayalam => "ml-IN",
+        Language::Marathi => "mr-IN",
+        Language::Gujarati => "gu-IN",
+        Language::Punjabi => "pa-IN",
+        Language::Odia => "od-IN",
+        Language::Assamese | Language::Urdu => return None,
+    })
 }
 
 #[derive(Deserialize)]
@@ -144,7 +173,7 @@ mod tests {
     use super::*;
 
     fn sarvam() -> Sarvam {
-        Sarvam::new(&"https://api.sarvam.ai".parse().unwrap(), &"k".into(), "bulbul:v3", "shubh", "hi-IN")
+        Sarvam::new(&"https://api.sarvam.ai".parse().unwrap(), &"k".into(), "bulbul:v3", "shubh", "hi-IN").unwrap()
     }
 
     fn read(text: &str) -> Result<Read, ProviderError> {
@@ -168,10 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn odia_goes_by_its_name_there() {
-        let wire = |tag| Sarvam::new(&"https://api.sarvam.ai".parse().unwrap(), &"k".into(), "bulbul:v3", "shubh", tag);
-        for (tag, code) in [("or-IN", "od-IN"), ("te", "te-IN"), ("hi-en", "hi-IN"), ("", "en-IN")] {
-            assert_eq!(wire(tag).language_code, code, "{tag}");
+    fn every_language_is_spoken_by_its_code_or_refused_before_the_call() {
+        let codes = Language::ALL.map(|language| language_code(&format!("{}-IN", language.code())));
+        assert_eq!(
+            codes.into_iter().flatten().collect::<Vec<_>>(),
+            ["en-IN", "hi-IN", "bn-IN", "ta-IN", "te-IN", "kn-IN", "ml-IN", "mr-IN", "gu-IN", "pa-IN", "od-IN"]
+        );
+        for (tag, code) in [("od-IN", "od-IN"), ("or", "od-IN"), ("hi-en", "hi-IN"), ("en-US", "en-IN")] {
+            assert_eq!(language_code(tag), Some(code), "{tag}");
+        }
+        let url = "https://api.sarvam.ai".parse().unwrap();
+        for tag in ["ur-IN", "as-IN", "fr"] {
+            let refused = Sarvam::new(&url, &"k".into(), "bulbul:v3", "shubh", tag).err();
+            assert_eq!(refused, Some(Unspoken(tag.to_owned())));
         }
     }
 

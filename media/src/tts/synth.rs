@@ -1,11 +1,11 @@
 //! A provider that speaks one text after the other: what the engine asks of it, whatever wire it has.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::Pin, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use http::HeaderName;
 use secrecy::SecretString;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use url::Url;
 
@@ -67,6 +67,10 @@ pub trait SpeechWire: Send {
     fn speak(&self, text: &str) -> Vec<String>;
     /// Throws away what is being made, where the provider can; the answer to it is [`Read::Cleared`].
     fn clear(&self) -> Option<&'static str>;
+    /// How many texts one connection takes in how long, where that is limited.
+    fn limit(&self) -> Option<(usize, Duration)> {
+        None
+    }
     /// A sign of life, where idle sockets are closed.
     fn keep_alive(&self) -> Option<&'static str>;
     /// Reads one frame.
@@ -88,6 +92,9 @@ pub enum Read {
     Unknown,
 }
 
+/// The provider throws away at once what it is told to. Without a word of it, the next sound could be of the old text for ever.
+const CLEARED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A synthesiser over a socket that lives as long as the call.
 pub struct SocketSynth<W> {
     wire: W,
@@ -96,16 +103,39 @@ pub struct SocketSynth<W> {
     socket: Option<ProviderSocket>,
     connecting: Option<Step<'static, ProviderSocket>>,
     hello_due: bool,
-    /// Sound is of a text that was cleared, until the provider says that it is thrown away.
-    muted: bool,
+    /// Since then sound is of a text that was cleared, until the provider says that it is thrown away.
+    muted_since: Option<Instant>,
     speaking: bool,
+    /// When this connection was given its last texts.
+    texts: VecDeque<Instant>,
 }
 
 impl<W: SpeechWire> SocketSynth<W> {
     /// Connects, and sends every message, within `within`.
     pub fn new(wire: W, connect: Connect, within: Duration) -> Self {
-        let (muted, speaking, hello_due) = (false, false, true);
-        Self { wire, connect, within, socket: None, connecting: None, hello_due, muted, speaking }
+        let (socket, connecting, hello_due, texts) = (None, None, true, VecDeque::new());
+        Self { wire, connect, within, socket, connecting, hello_due, muted_since: None, speaking: false, texts }
+    }
+
+    /// Nothing is being spoken: a connection that takes no more texts for now is let go of, before one would be lost in it.
+    fn renew(&mut self) {
+        if let Some((most, within)) = self.wire.limit()
+            && self.texts.len() >= most
+            && self.texts.front().is_some_and(|first| first.elapsed() < within)
+        {
+            metrics::counter!("tts_connections_renewed_total", "provider" => self.wire.provider().as_str())
+                .increment(1);
+            self.socket = None;
+        }
+    }
+
+    fn note_text(&mut self) {
+        if let Some((most, _)) = self.wire.limit() {
+            if self.texts.len() == most {
+                self.texts.pop_front();
+            }
+            self.texts.push_back(Instant::now());
+        }
     }
 
     async fn send(&mut self, text: &str) -> Result<(), ProviderError> {
@@ -123,23 +153,30 @@ impl<W: SpeechWire> SocketSynth<W> {
         let Some(socket) = self.socket.as_mut() else {
             return Err(ProviderError::Unavailable { cause: "not_connected".into() });
         };
-        let frame = match socket.next().await {
+        let next = match self.muted_since {
+            Some(since) => timeout_at(since + CLEARED_WITHIN, socket.next()).await,
+            None => Ok(socket.next().await),
+        };
+        let Ok(next) = next else { return Err(ProviderError::TimedOut { stage: "clear", after: CLEARED_WITHIN }) };
+        let frame = match next {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return Err(ProviderError::Cut { cause: "socket".into() }),
             None => return Err(ProviderError::Cut { cause: "closed".into() }),
         };
         Ok(match self.wire.read(&frame)? {
             Read::Cleared => {
-                self.muted = false;
+                self.muted_since = None;
+                self.renew();
                 Made::Nothing
             }
-            Read::Sound(_) | Read::End if self.muted || !self.speaking => {
+            Read::Sound(_) | Read::End if self.muted_since.is_some() || !self.speaking => {
                 metrics::counter!("tts_late_audio_total").increment(1);
                 Made::Nothing
             }
             Read::Sound(samples) => Made::Sound(samples),
             Read::End => {
                 self.speaking = false;
+                self.renew();
                 Made::End
             }
             Read::Nothing => Made::Nothing,
@@ -178,18 +215,20 @@ impl<W: SpeechWire> Synth for SocketSynth<W> {
             let outcome = connecting.await;
             self.connecting = None;
             self.socket = Some(outcome?);
-            (self.muted, self.speaking, self.hello_due) = (false, false, true);
+            (self.muted_since, self.speaking, self.hello_due) = (None, false, true);
+            self.texts.clear();
             Ok(())
         })
     }
 
     fn is_ready(&self) -> bool {
-        self.socket.is_some() && !self.muted
+        self.socket.is_some() && self.muted_since.is_none()
     }
 
     fn speak<'a>(&'a mut self, text: &'a str) -> Step<'a, ()> {
         Box::pin(async move {
             self.speaking = true;
+            self.note_text();
             if std::mem::take(&mut self.hello_due)
                 && let Some(hello) = self.wire.hello()
             {
@@ -213,7 +252,7 @@ impl<W: SpeechWire> Synth for SocketSynth<W> {
             }
             match self.wire.clear() {
                 Some(clear) => {
-                    self.muted = true;
+                    self.muted_since = Some(Instant::now());
                     self.send(clear).await
                 }
                 // The only way to make it stop.

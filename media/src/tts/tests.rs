@@ -23,6 +23,7 @@ use super::{
     *,
 };
 use crate::{
+    health::Health,
     llm::http_client,
     provider::{Connect, Part},
     usage::Meter,
@@ -50,8 +51,12 @@ impl Server {
     }
 
     async fn refuse(&self, status: u16) {
+        self.refuse_with(status, "{}").await;
+    }
+
+    async fn refuse_with(&self, status: u16, body: &str) {
         let (mut stream, _) = timeout(BOUND, self.listener.accept()).await.unwrap().unwrap();
-        let response = format!("HTTP/1.1 {status} No\r\ncontent-length: 2\r\n\r\n{{}}");
+        let response = format!("HTTP/1.1 {status} No\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         tokio::io::AsyncWriteExt::write_all(&mut stream, response.as_bytes()).await.unwrap();
     }
 
@@ -65,7 +70,7 @@ impl Server {
     }
 
     fn sarvam(&self) -> Box<dyn Synth> {
-        let wire = Sarvam::new(&self.url(), &"k".into(), "bulbul:v3", "shubh", "hi-IN");
+        let wire = Sarvam::new(&self.url(), &"k".into(), "bulbul:v3", "shubh", "hi-IN").unwrap();
         Box::new(SocketSynth::new(wire, Connect::new().unwrap(), Duration::from_secs(1)))
     }
 
@@ -91,6 +96,25 @@ impl Peer {
                 Some(Ok(_)) => {}
             }
         }
+    }
+
+    /// The context of ElevenLabs' next clause.
+    async fn context(&mut self) -> String {
+        loop {
+            let said = self.said().await;
+            if said["flush"] == true {
+                return said["context_id"].as_str().unwrap().to_owned();
+            }
+        }
+    }
+
+    /// As ElevenLabs does, each character a time of 10 ms.
+    async fn speak(&mut self, context: &str, text: &str) {
+        let chars: Vec<String> = text.chars().map(String::from).collect();
+        let starts: Vec<usize> = (0..chars.len()).map(|n| n * 10).collect();
+        let audio = STANDARD.encode(vec![0; chars.len() * 160]);
+        let alignment = json!({"chars": chars, "charStartTimesMs": starts});
+        self.send(json!({"audio": audio, "contextId": context, "alignment": alignment})).await;
     }
 
     /// The text of Aura's next clause.
@@ -131,7 +155,7 @@ fn call(synth: Box<dyn Synth>, timing: Timing) -> Call {
 fn two_voices(first: Voice, second: Voice) -> Call {
     let (outbox, events) = mpsc::channel(64);
     let meter = Meter::default();
-    let (handle, run) = fail_over::speak(first, Some(second), meter.clone(), outbox);
+    let (handle, run) = fail_over::speak(first, Some(second), Health::default(), meter.clone(), outbox);
     tokio::spawn(run);
     Call { handle, events, meter }
 }
@@ -228,6 +252,72 @@ async fn after_a_barge_in_nothing_is_heard_until_the_provider_has_cleared() {
     peer.sound(320).await;
     peer.flushed().await;
     assert_eq!(call.heard(2).await, [(0, 320)]);
+}
+
+#[tokio::test]
+async fn a_voice_that_does_not_say_that_it_has_cleared_is_left_for_a_new_one() {
+    let server = Server::new().await;
+    let mut call = call(server.aura(), quick());
+    let mut peer = server.accept().await;
+    call.speak(1, 0, "A long story.").await;
+    peer.clause().await;
+    peer.sound(800).await;
+    assert!(matches!(call.event().await, TtsEvent::Audio { .. }));
+    call.cancel(1).await;
+    assert_eq!(peer.said().await, json!({"type": "Clear"}));
+    call.speak(2, 0, "Yes?").await;
+    call.finish(2).await;
+    // Its sound is of the old text, for all that anybody knows.
+    peer.sound(800).await;
+    let mut fresh = server.accept().await;
+    assert_eq!(fresh.clause().await, "Yes?");
+    fresh.sound(320).await;
+    fresh.flushed().await;
+    assert_eq!(call.heard(2).await, [(0, 320)]);
+}
+
+#[tokio::test]
+async fn no_connection_is_flushed_more_often_than_it_takes() {
+    let server = Server::new().await;
+    let mut call = call(server.aura(), quick());
+    let mut peer = server.accept().await;
+    for clause in 0..22 {
+        call.speak(1, clause, &format!("Clause {clause}.")).await;
+    }
+    call.finish(1).await;
+    let mut spoken = Vec::new();
+    for clause in 0..22 {
+        if clause == 20 {
+            // A twenty-first flush would not be processed.
+            assert_eq!(peer.said().await, Value::Null);
+            peer = server.accept().await;
+        }
+        spoken.push(peer.clause().await);
+        peer.sound(160).await;
+        peer.flushed().await;
+    }
+    assert_eq!(spoken.last().map(String::as_str), Some("Clause 21."));
+    assert_eq!(call.heard(1).await.len(), 22);
+}
+
+#[tokio::test]
+async fn a_voice_is_refused_in_words_of_its_own() {
+    for (status, body, kind) in [
+        (
+            429,
+            r#"{"err_code":"Too Many Requests","err_msg":"Please try again later.","request_id":"r"}"#,
+            "rate_limited",
+        ),
+        (415, r#"{"err_code":"UNSUPPORTED_MEDIA_TYPE","err_msg":"m","request_id":"r"}"#, "rejected"),
+        (403, r#"{"err_code":"INSUFFICIENT_PERMISSIONS","err_msg":"m","request_id":"r"}"#, "rejected"),
+    ] {
+        let server = Server::new().await;
+        let mut call = call(server.aura(), Timing { backoff: Vec::new(), ..quick() });
+        call.speak(1, 0, "Hello.").await;
+        server.refuse_with(status, body).await;
+        let TtsEvent::Failed { error, .. } = call.event().await else { panic!("not failed") };
+        assert_eq!(error.kind(), kind);
+    }
 }
 
 #[tokio::test]
@@ -390,20 +480,9 @@ async fn the_second_voice_goes_on_at_the_word_that_was_not_heard() {
     call.speak(1, 0, "First one.").await;
     call.speak(1, 1, "Second clause here.").await;
     call.finish(1).await;
-    let mut context = String::new();
-    while context.is_empty() {
-        let said = peer.said().await;
-        if said["flush"] == true {
-            context = said["context_id"].as_str().unwrap().to_owned();
-        }
-    }
-    // The first clause and one word of the second, each character a time of 10 ms.
-    let spoken = "First one. Second cl";
-    let chars: Vec<String> = spoken.chars().map(String::from).collect();
-    let starts: Vec<usize> = (0..chars.len()).map(|n| n * 10).collect();
-    let audio = STANDARD.encode(vec![0; chars.len() * 160]);
-    peer.send(json!({"audio": audio, "contextId": context, "alignment": {"chars": chars, "charStartTimesMs": starts}}))
-        .await;
+    let context = peer.context().await;
+    // The first clause and one word of the second.
+    peer.speak(&context, "First one. Second cl").await;
     assert!(matches!(call.event().await, TtsEvent::Audio { clause: 0, .. }));
     assert!(matches!(call.event().await, TtsEvent::Audio { clause: 1, .. }));
     drop(peer);
@@ -412,6 +491,27 @@ async fn the_second_voice_goes_on_at_the_word_that_was_not_heard() {
     let TtsEvent::FailedOver(_) = call.event().await else { panic!("not over") };
     let mut peer = second.accept().await;
     assert_eq!(peer.clause().await, "clause here.");
+    peer.sound(160).await;
+    peer.flushed().await;
+    assert_eq!(call.heard(1).await, [(1, 160)]);
+}
+
+#[tokio::test]
+async fn the_second_voice_says_the_rest_of_a_last_clause_that_the_first_one_ended_too_soon() {
+    let (first, second) = (Server::new().await, Server::new().await);
+    let mut call = two_voices(first.elevenlabs_voice(), second.aura_voice());
+    let mut peer = first.accept().await;
+    call.speak(1, 0, "Good.").await;
+    call.speak(1, 1, "When can you come to see it?").await;
+    call.finish(1).await;
+    let context = peer.context().await;
+    peer.speak(&context, "Good. When can y").await;
+    peer.send(json!({"isFinal": true, "contextId": context})).await;
+    assert!(matches!(call.event().await, TtsEvent::Audio { clause: 0, .. }));
+    assert!(matches!(call.event().await, TtsEvent::Audio { clause: 1, .. }));
+    assert!(matches!(call.event().await, TtsEvent::FailedOver(_)));
+    let mut peer = second.accept().await;
+    assert_eq!(peer.clause().await, "you come to see it?");
     peer.sound(160).await;
     peer.flushed().await;
     assert_eq!(call.heard(1).await, [(1, 160)]);

@@ -1,5 +1,10 @@
 //! Deepgram's Flux, `GET /v2/listen`: turns instead of segments. A pause of 250 ms is an eager end, one of 500 ms the end; words in
-//! between resume the turn. Its faults are those of [`crate::listening`] under `flux`.
+//! between resume the turn. Its faults are those of [`crate::listening`] under `flux`, and of a connection:
+//!
+//! | Name | What happens |
+//! |---|---|
+//! | `flux.timeout` | its turns end by the time that passed, and say so |
+//! | `flux.configure_failure` | a `Configure` fails |
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,6 +44,7 @@ pub(super) async fn listen(
         Ok(query) => query,
         Err(refusal) => return refusal.answer(&world, "flux", "stream.refused", &raw, &request_id),
     };
+    world.faults.slow_accept("flux", &raw).await;
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {
@@ -49,8 +55,9 @@ pub(super) async fn listen(
                 english_only: !query.multilingual,
             };
             let recogniser = Recogniser::new(world.speech.ear(), manner);
-            let flux =
-                Flux { query, request_id, sequence: 0, turn: 0, open: None, said: Vec::new(), eager_at_ms: None };
+            let mut flux = Flux::new(query, request_id);
+            flux.times_out = world.faults.take("flux.timeout", &raw).is_some();
+            flux.refuses_to_change = world.faults.take("flux.configure_failure", &raw).is_some();
             let session = Listening::new(world, flux, recogniser, raw, IDLE);
             upgrade.on_upgrade(move |socket| Box::pin(session.run(socket)))
         }
@@ -69,6 +76,8 @@ impl Query {
     fn parse(raw: &str) -> Result<Self, String> {
         let mut query = Self { mulaw: false, eager: false, multilingual: false, hints: Vec::new() };
         let (mut model, mut encoding, mut rate) = (false, false, false);
+        // As documented, where nothing is asked.
+        let (mut end, mut eager) = (0.7, None::<f64>);
         for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
             let within = |low: f64, high: f64| value.parse::<f64>().is_ok_and(|number| (low..=high).contains(&number));
             let fine = match &*name {
@@ -86,9 +95,13 @@ impl Query {
                     rate = true;
                     value == "8000"
                 }
-                "eot_threshold" => within(0.5, 1.0),
+                "eot_threshold" => {
+                    end = value.parse().unwrap_or(end);
+                    within(0.5, 1.0)
+                }
                 "eager_eot_threshold" => {
                     query.eager = true;
+                    eager = value.parse().ok();
                     within(0.3, 0.9)
                 }
                 "eot_timeout_ms" => within(500.0, 60_000.0),
@@ -103,6 +116,9 @@ impl Query {
             if !fine {
                 return Err(format!("`{name}` may not be `{value}`"));
             }
+        }
+        if eager.is_some_and(|eager| eager > end) {
+            return Err("`eager_eot_threshold` may not be above `eot_threshold`".into());
         }
         if model && encoding && rate {
             Ok(query)
@@ -123,9 +139,17 @@ struct Flux {
     said: Vec<HeardWord>,
     /// When the turn was eagerly taken to be over.
     eager_at_ms: Option<u64>,
+    times_out: bool,
+    refuses_to_change: bool,
 }
 
 impl Flux {
+    fn new(query: Query, request_id: String) -> Self {
+        let (said, eager_at_ms) = (Vec::new(), None);
+        let (times_out, refuses_to_change) = (false, false);
+        Self { query, request_id, sequence: 0, turn: 0, open: None, said, eager_at_ms, times_out, refuses_to_change }
+    }
+
     fn message(&mut self, mut message: Value) -> Value {
         message["request_id"] = json!(self.request_id);
         message["sequence_id"] = json!(self.sequence);
@@ -150,14 +174,13 @@ impl Flux {
             info["languages"] = json!(script::languages(line.iter().copied()));
             info["languages_hinted"] = json!(self.query.hints);
         }
-        if event == "EndOfTurn" {
-            info["trigger"] = json!("model");
-        }
         self.message(info)
     }
 
-    fn end(&mut self, now_ms: u64, out: &mut Vec<Value>) {
-        out.push(self.turn_info("EndOfTurn", &[], now_ms));
+    fn end(&mut self, trigger: &str, now_ms: u64, out: &mut Vec<Value>) {
+        let mut info = self.turn_info("EndOfTurn", &[], now_ms);
+        info["trigger"] = json!(if self.times_out { "timeout" } else { trigger });
+        out.push(info);
         (self.open, self.eager_at_ms) = (None, None);
         self.said.clear();
         self.turn += 1;
@@ -186,6 +209,11 @@ impl Dialect for Flux {
             Some("CloseStream") => Asked::Farewell,
             Some("ForceEndTurn") => Asked::Finalize,
             Some("Configure") => {
+                if self.refuses_to_change {
+                    let failure = json!({ "type": "ConfigureFailure", "code": "CONFIGURE_INTERNAL_ERROR",
+                        "description": "refused by a fault" });
+                    return Asked::Answer(self.message(failure));
+                }
                 let thresholds = command["thresholds"].clone();
                 Asked::Answer(self.message(json!({ "type": "ConfigureSuccess", "thresholds": thresholds })))
             }
@@ -230,7 +258,7 @@ impl Dialect for Flux {
                 }
                 self.said.extend(segment.words.iter().cloned());
                 if *from_finalize {
-                    self.end(now_ms, out);
+                    self.end("manual", now_ms, out);
                 } else if *speech_final {
                     self.eager_at_ms = Some(now_ms);
                     if self.query.eager {
@@ -243,14 +271,14 @@ impl Dialect for Flux {
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<Value>) {
         if self.eager_at_ms.is_some_and(|at| now_ms >= at + (END_MS - EAGER_MS)) {
-            self.end(now_ms, out);
+            self.end("model", now_ms, out);
         }
     }
 
     fn farewell(&mut self, now_ms: u64) -> Vec<Value> {
         let mut out = Vec::new();
         if self.open.is_some() {
-            self.end(now_ms, &mut out);
+            self.end("manual", now_ms, &mut out);
         }
         out
     }
@@ -279,9 +307,7 @@ mod tests {
         let mut recogniser = Recogniser::new(bank.ear(), manner);
         let query =
             Query::parse("model=flux-general-en&encoding=linear16&sample_rate=8000&eager_eot_threshold=0.5").unwrap();
-        let request_id = "r".to_owned();
-        let mut flux =
-            Flux { query, request_id, sequence: 0, turn: 0, open: None, said: Vec::new(), eager_at_ms: None };
+        let mut flux = Flux::new(query, "r".into());
         let audio = [&one.pcm[..], &vec![0; 8 * 300], &two.pcm, &vec![0; 8 * 1_500]].concat();
         let mut events = Vec::new();
         for chunk in audio.chunks(400) {
@@ -306,6 +332,10 @@ mod tests {
     fn the_second_version_refuses_what_the_first_one_takes() {
         let good = "model=flux-general-multi&encoding=mulaw&sample_rate=8000&language_hint=hi&keyterm=a&keyterm=b";
         assert!(Query::parse(good).is_ok());
+        assert!(Query::parse(&format!("{good}&eager_eot_threshold=0.8&eot_threshold=0.8")).is_ok());
+        for bad in ["&eager_eot_threshold=0.8", "&eager_eot_threshold=0.6&eot_threshold=0.5"] {
+            assert!(Query::parse(&format!("{good}{bad}")).is_err_and(|error| error.contains("above")), "{bad}");
+        }
         for bad in ["&interim_results=true", "&endpointing=300", "&eager_eot_threshold=0.1", "&model=nova-3"] {
             assert!(Query::parse(&format!("{good}{bad}")).is_err(), "{bad}");
         }

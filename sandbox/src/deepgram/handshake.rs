@@ -1,6 +1,6 @@
 //! Opening `/v1/listen`: who may, and with which parameters.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -28,9 +28,7 @@ pub(super) async fn listen(
     let mut response = match admit(&world, &headers, &raw, "deepgram.refuse", Query::parse) {
         Err(refusal) => refusal.answer(&world, "deepgram", "stream.refused", &raw, &request_id),
         Ok(query) => {
-            if let Some(value) = world.faults.take("deepgram.slow_accept", &raw) {
-                tokio::time::sleep(Duration::from_millis(value.as_u64().unwrap_or(3_000))).await;
-            }
+            world.faults.slow_accept("deepgram", &raw).await;
             match upgrade {
                 Err(rejection) => rejection.into_response(),
                 Ok(upgrade) => {
@@ -71,7 +69,8 @@ impl Refusal {
         let Self { status, detail } = self;
         let data = json!({ "request_id": request_id, "query": raw, "status": status.as_u16(), "detail": detail });
         world.log.record(service, kind, data);
-        wire::refusal(status, detail.as_deref(), request_id)
+        let form = if service == "aura" { wire::Form::Speech } else { wire::Form::Listening };
+        wire::refusal(form, status, detail.as_deref(), request_id)
     }
 }
 

@@ -14,6 +14,9 @@
 //! | `deepgram.no_speech_final` | an endpoint is noticed too late: its final lacks `speech_final` | – |
 //! | `deepgram.finalize_silent` | a `Finalize` is not answered | – |
 //! | `deepgram.duplicate_final` | a final is sent twice | – |
+//! | `deepgram.changing_interims` | the last word of an interim is another one than that of the next | – |
+//! | `deepgram.deaf` | from here on it hears that somebody speaks, and no words | – |
+//! | `deepgram.undecodable` | the audio of an utterance cannot be decoded: 1008, `DATA-0000` | – |
 //! | `deepgram.unknown_message` | a message of an unknown type is sent when an utterance begins | – |
 //! | `deepgram.nonsense` | text that is not JSON is sent when an utterance begins | – |
 

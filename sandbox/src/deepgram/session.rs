@@ -59,6 +59,8 @@ pub(super) struct Session {
     /// Audio time at which an armed stall or cut strikes.
     stall_at_ms: Option<u64>,
     cut_at_ms: Option<u64>,
+    /// It hears that somebody speaks, and no words.
+    deaf: bool,
 }
 
 impl Session {
@@ -95,6 +97,7 @@ impl Session {
             last_heard_from: Instant::now(),
             stall_at_ms: None,
             cut_at_ms: None,
+            deaf: false,
         }
     }
 
@@ -166,6 +169,9 @@ impl Session {
         for verdict in verdicts {
             if matches!(verdict, Verdict::SpeechStarted { .. }) {
                 self.arm_faults();
+                if self.fault("undecodable").is_some() {
+                    return Some(End::Close { code: close_code::POLICY, reason: "DATA-0000" });
+                }
             }
             self.tell(verdict);
         }
@@ -253,6 +259,7 @@ impl Session {
     /// Takes the faults that strike while somebody speaks.
     fn arm_faults(&mut self) {
         let now_ms = self.recogniser.now_ms();
+        self.deaf |= self.fault("deaf").is_some();
         let take = |name| self.world.faults.take(name, &self.fault_key);
         let after = |value: Value| now_ms + value.as_u64().unwrap_or(300);
         let (stall, cut) = (take("deepgram.stall").map(after), take("deepgram.cut").map(after));
@@ -267,7 +274,23 @@ impl Session {
         }
     }
 
+    fn fault(&self, name: &str) -> Option<Value> {
+        self.world.faults.take(&format!("deepgram.{name}"), &self.fault_key)
+    }
+
     fn tell(&mut self, mut verdict: Verdict) {
+        match &mut verdict {
+            Verdict::Interim(_) | Verdict::UtteranceEnd { .. } if self.deaf => return,
+            Verdict::Final { segment, .. } if self.deaf => segment.words.clear(),
+            Verdict::Interim(segment) => {
+                if let Some(last) = segment.words.last_mut()
+                    && self.fault("changing_interims").is_some()
+                {
+                    last.word = "misheard".into();
+                }
+            }
+            _ => {}
+        }
         let latency_ms = match &verdict {
             Verdict::SpeechStarted { .. } if !self.query.vad_events => return,
             Verdict::SpeechStarted { .. } | Verdict::Interim(_) => self.settings.interim_latency_ms,

@@ -8,6 +8,8 @@ use crate::loopback::{Got, Service, Socket};
 
 const PATH: &str =
     "/v1/listen?model=nova-3&encoding=linear16&sample_rate=8000&interim_results=true&endpointing=300&vad_events=true";
+const FLUX: &str = "/v2/listen?model=flux-general-en&encoding=linear16&sample_rate=8000&eager_eot_threshold=0.5";
+const SPEAK: &str = "/v1/speak?model=aura-2-thalia-en&encoding=mulaw&sample_rate=8000";
 const LINE: &str = "Yes, I am looking for a flat in Whitefield.";
 
 async fn service(idle_ms: u64) -> Service {
@@ -118,9 +120,16 @@ async fn a_refused_handshake_says_why_in_body_and_header() {
         refused("/v1/listen?model=nova-3&sample_rate=8000&encoding=mulaw&punct=true", "Token k").await,
         (400, "Bad Request".into())
     );
-    service.arm("deepgram.refuse", json!(429));
-    assert_eq!(refused(PATH, "Token k").await, (429, "TOO_MANY_REQUESTS".into()));
-    assert_eq!(service.logged("stream.refused"), 4);
+    for (status, code) in [(429, "TOO_MANY_REQUESTS"), (403, "INSUFFICIENT_PERMISSIONS"), (402, "ASR_PAYMENT_REQUIRED")]
+    {
+        service.arm("deepgram.refuse", json!(status));
+        assert_eq!(refused(PATH, "Token k").await, (status, code.into()));
+    }
+    assert_eq!(service.logged("stream.refused"), 6);
+    for (status, code) in [(429, "Too Many Requests"), (415, "UNSUPPORTED_MEDIA_TYPE"), (401, "INVALID_AUTH")] {
+        service.arm("aura.refuse", json!(status));
+        assert_eq!(refused(SPEAK, "Token k").await, (status, code.into()));
+    }
 }
 
 #[tokio::test]
@@ -144,7 +153,100 @@ async fn faults_strike_as_announced() {
     let (stalled, _) = heard("deepgram.stall", json!(600)).await;
     assert!(finals(&stalled).is_empty() && stalled.iter().any(|message| message["is_final"] == false), "{stalled:#?}");
     assert_eq!(heard("deepgram.cut", json!(600)).await.1, Got::Broken);
+    let (deaf, _) = heard("deepgram.deaf", json!(null)).await;
+    assert!(finals(&deaf).is_empty() && deaf.iter().any(|message| message["speech_final"] == true), "{deaf:#?}");
+    let (changing, _) = heard("deepgram.changing_interims", json!(null)).await;
+    let misheard = |message: &&Value| message.to_string().contains("misheard");
+    assert!(changing.iter().filter(misheard).all(|message| message["is_final"] == false));
+    assert_eq!((changing.iter().filter(misheard).count(), finals(&changing)), (1, vec![(HEARD, true)]));
     assert!(service.world.faults.armed().is_empty());
+}
+
+#[tokio::test]
+async fn audio_that_cannot_be_decoded_is_a_violation() {
+    let service = service(10_000).await;
+    service.arm("deepgram.undecodable", json!(null));
+    let mut socket = connect(&service).await;
+    speak(&service, &mut socket).await;
+    let (_, end) = socket.rest().await;
+    assert_eq!(end, Got::Closed { code: 1008, reason: "DATA-0000".into() });
+}
+
+#[tokio::test]
+async fn every_handshake_can_be_slow() {
+    let service = service(10_000).await;
+    for (fault, path) in [("deepgram.slow_accept", PATH), ("flux.slow_accept", FLUX), ("aura.slow_accept", SPEAK)] {
+        service.arm(fault, json!(150));
+        let began = tokio::time::Instant::now();
+        service.connect(path, ("authorization", "Token key")).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(150), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn the_twenty_first_flush_in_a_minute_is_not_processed() {
+    let service = service(10_000).await;
+    let mut socket = service.connect(SPEAK, ("authorization", "Token key")).await.unwrap();
+    for _ in 0..20 {
+        socket.send(json!({ "type": "Flush" })).await;
+    }
+    socket.send(json!({ "type": "Speak", "text": "Nobody hears this" })).await;
+    socket.send(json!({ "type": "Flush" })).await;
+    let messages = socket.within(Duration::from_millis(500)).await;
+    let count = |kind: &str| messages.iter().filter(|message| message["type"] == kind).count();
+    assert_eq!((count("Flushed"), count("Warning"), service.logged("text.spoken")), (20, 1, 0), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_clear_may_go_unconfirmed() {
+    let service = service(10_000).await;
+    let mut socket = service.connect(SPEAK, ("authorization", "Token key")).await.unwrap();
+    service.arm("aura.no_cleared", json!(null));
+    for _ in 0..2 {
+        socket.send(json!({ "type": "Clear" })).await;
+    }
+    let messages = socket.within(Duration::from_millis(300)).await;
+    assert_eq!(messages.iter().filter(|message| message["type"] == "Cleared").count(), 1);
+}
+
+#[tokio::test]
+async fn a_flux_turn_says_what_ended_it_and_a_change_can_fail() {
+    let service = service(10_000).await;
+    let said = service.world.speech.say(LINE, "slt").await;
+    let audio = [&vec![0; 1_600], &said.pcm[..], &vec![0; 8_000]].concat();
+    for (fault, trigger) in [(None, "model"), (Some("flux.timeout"), "timeout")] {
+        if let Some(fault) = fault {
+            service.arm(fault, json!(null));
+        }
+        let mut socket = service.connect(FLUX, ("authorization", "Token key")).await.unwrap();
+        socket.send_pcm(&audio).await;
+        socket.send(json!({ "type": "CloseStream" })).await;
+        let (messages, _) = socket.rest().await;
+        let ended = messages.iter().find(|message| message["event"] == "EndOfTurn").unwrap();
+        assert_eq!(ended["trigger"], trigger);
+        let numbers: Vec<u64> = messages.iter().map(|message| message["sequence_id"].as_u64().unwrap()).collect();
+        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
+    }
+    let mut socket = service.connect(FLUX, ("authorization", "Token key")).await.unwrap();
+    socket.send_pcm(&audio[..audio.len() - 8_000]).await;
+    socket.send(json!({ "type": "ForceEndTurn" })).await;
+    socket.send(json!({ "type": "CloseStream" })).await;
+    let (messages, _) = socket.rest().await;
+    assert_eq!(messages.iter().find(|message| message["event"] == "EndOfTurn").unwrap()["trigger"], "manual");
+    service.arm("flux.configure_failure", json!(null));
+    let mut socket = service.connect(FLUX, ("authorization", "Token key")).await.unwrap();
+    socket.send(json!({ "type": "Configure", "keyterms": ["a"] })).await;
+    socket.send(json!({ "type": "CloseStream" })).await;
+    assert!(socket.rest().await.0.iter().any(|message| message["type"] == "ConfigureFailure"));
+}
+
+#[tokio::test]
+async fn ears_can_be_mute_from_the_beginning() {
+    let service = service(10_000).await;
+    service.arm("flux.mute", json!(null));
+    let mut socket = service.connect(FLUX, ("authorization", "Token key")).await.unwrap();
+    speak(&service, &mut socket).await;
+    assert_eq!(socket.within(Duration::from_millis(300)).await, [] as [Value; 0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Deepgram's Aura, `GET /v1/speak`. Its faults are those of [`crate::speaking`] under `aura`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::{
     extract::{RawQuery, State, WebSocketUpgrade, ws::Message, ws::rejection::WebSocketUpgradeRejection},
@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::{handshake::admit, wire};
@@ -20,6 +21,9 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(3_600);
 /// Longest text of one message.
 const MAX_TEXT: usize = 2_000;
+/// More flushes than this in a window are answered with a warning, and not processed.
+const MAX_FLUSHES: usize = 20;
+const FLUSH_WINDOW: Duration = Duration::from_secs(60);
 
 pub(super) async fn speak(
     State(world): State<Arc<World>>,
@@ -33,10 +37,11 @@ pub(super) async fn speak(
         Ok(asked) => asked,
         Err(refusal) => return refusal.answer(&world, "aura", "socket.refused", &raw, &request_id),
     };
+    world.faults.slow_accept("aura", &raw).await;
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {
-            let aura = Aura { request_id, model, mulaw, sequence: 0 };
+            let aura = Aura { request_id, model, mulaw, sequence: 0, flushes: VecDeque::new() };
             let session = Speaking::new(world, aura, raw, IDLE);
             upgrade.on_upgrade(move |socket| Box::pin(session.run(socket)))
         }
@@ -65,12 +70,26 @@ struct Aura {
     model: String,
     mulaw: bool,
     sequence: u64,
+    /// When the last ones were processed.
+    flushes: VecDeque<Instant>,
 }
 
 impl Aura {
     fn done(&mut self, kind: &str) -> Value {
         self.sequence += 1;
         json!({ "type": kind, "sequence_id": self.sequence - 1 })
+    }
+
+    /// Whether one more is processed at this time.
+    fn may_flush(&mut self, now: Instant) -> bool {
+        while self.flushes.front().is_some_and(|first| now.duration_since(*first) >= FLUSH_WINDOW) {
+            self.flushes.pop_front();
+        }
+        let may = self.flushes.len() < MAX_FLUSHES;
+        if may {
+            self.flushes.push_back(now);
+        }
+        may
     }
 }
 
@@ -93,7 +112,10 @@ impl Tongue for Aura {
         let command: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         match (command["type"].as_str(), command["text"].as_str()) {
             (Some("Speak"), Some(text)) if text.chars().count() <= MAX_TEXT => Order::Text(text.to_owned()),
-            (Some("Flush"), _) => Order::Flush,
+            (Some("Flush"), _) if self.may_flush(Instant::now()) => Order::Flush,
+            // The text stays where it is: it is spoken with the next flush that is processed.
+            (Some("Flush"), _) => Order::Answer(json!({ "type": "Warning", "code": "EXCEEDED_FLUSH_LIMIT",
+                "description": "No more flush messages can be processed until the 60 second window has passed." })),
             (Some("Clear"), _) => Order::Clear,
             (Some("Close"), _) => Order::Close,
             _ => {

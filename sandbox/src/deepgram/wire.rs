@@ -24,9 +24,18 @@ pub(crate) fn uuid() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
+/// Whose words a refusal is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Listening,
+    Speech,
+}
+
 /// A handshake that failed: plain HTTP, with the text in `dg-error` too.
-pub(super) fn refusal(status: StatusCode, detail: Option<&str>, request_id: &str) -> Response {
+pub(super) fn refusal(form: Form, status: StatusCode, detail: Option<&str>, request_id: &str) -> Response {
     let (code, message) = match status.as_u16() {
+        429 if form == Form::Speech => ("Too Many Requests", "Please try again later."),
+        415 => ("UNSUPPORTED_MEDIA_TYPE", "The requested media type is not supported."),
         401 => ("INVALID_AUTH", "Invalid credentials."),
         402 => (
             "ASR_PAYMENT_REQUIRED",

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `elevenlabs.refuse` | the request or handshake fails | HTTP status (429) |
 //! | `elevenlabs.quota` | `quota_exceeded`: 401, or 1008 at the first piece | – |
+//! | `elevenlabs.slow_accept` | a socket's handshake is answered late | milliseconds (3 000) |
 //! | `elevenlabs.slow` | the first audio of a piece comes late | milliseconds (3 000) |
 //! | `elevenlabs.stall` | a context goes silent for good | milliseconds of its piece's audio that come before (0) |
 //! | `elevenlabs.cut` | the connection breaks without a close frame | milliseconds of the piece's audio that come before (200) |

@@ -67,6 +67,7 @@ async fn open(
 ) -> Response {
     sleep(Duration::from_millis(settings.handshake_ms)).await;
     let raw = raw.unwrap_or_default();
+    world.faults.slow_accept("elevenlabs", &format!("{voice} {raw} ")).await;
     let key = query::key(headers);
     let admitted = query::check_refusal(&world, &format!("{voice} {raw} "))
         .and_then(|()| key.map_or(Ok(()), query::check_key))

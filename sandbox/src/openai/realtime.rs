@@ -45,6 +45,7 @@ pub(super) async fn connect(
     if raw != "intent=transcription" {
         return Error::invalid("intent", "ask for a model, or for intent=transcription").into_response();
     }
+    world.faults.slow_accept("openai_live", &raw).await;
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {

@@ -1,5 +1,5 @@
 //! `POST /v1/audio/speech`: 24 kHz PCM. Faults `openai_tts.refuse` (HTTP status, 503), `.slow`, `.stall` and `.cut` as in
-//! [`crate::speaking`], keyed by the model.
+//! [`crate::speaking`], keyed by the model; `.odd_chunks`: pieces end inside samples.
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,15 +55,13 @@ pub(super) async fn speak(State(world): State<Arc<World>>, headers: HeaderMap, b
         |name: &str, otherwise: u64| world.faults.take(name, model).map(|value| value.as_u64().unwrap_or(otherwise));
     let begins = Instant::now() + Duration::from_millis(fault("openai_tts.slow", 3_000).unwrap_or(TTFB_MS));
     let (stall_at, cut_at) = (fault("openai_tts.stall", 0), fault("openai_tts.cut", 200));
+    let odd = usize::from(world.faults.take("openai_tts.odd_chunks", model).is_some());
     // Held for three samples each: its low-pass gives the original back well enough for an ear of words, if not of samples.
-    let chunks: Vec<(u64, Bytes)> = utterance
-        .pcm
-        .chunks(8 * CHUNK_MS)
+    let tripled: Vec<u8> = utterance.pcm.iter().flat_map(|sample| [*sample; 3]).flat_map(i16::to_le_bytes).collect();
+    let chunks: Vec<(u64, Bytes)> = tripled
+        .chunks(8 * CHUNK_MS * 3 * 2 + odd)
         .enumerate()
-        .map(|(number, chunk)| {
-            let tripled = chunk.iter().flat_map(|sample| [*sample; 3]).flat_map(i16::to_le_bytes).collect::<Vec<u8>>();
-            ((number * CHUNK_MS) as u64, tripled.into())
-        })
+        .map(|(number, chunk)| ((number * CHUNK_MS) as u64, chunk.to_vec().into()))
         .collect();
     let body = stream::iter(chunks).then(move |(starts_at, bytes)| async move {
         sleep_until(begins + Duration::from_millis((starts_at as f64 / SPEED) as u64)).await;

@@ -41,6 +41,7 @@ pub(super) async fn realtime(
     if !is_authorized(&headers) {
         return refusal(403, "Invalid API key");
     }
+    world.faults.slow_accept("sarvam", &raw).await;
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),

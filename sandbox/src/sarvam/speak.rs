@@ -49,6 +49,7 @@ pub(super) async fn socket(
             (name, value) => return refusal(422, &format!("{name}={value} is not supported")),
         }
     }
+    world.faults.slow_accept("sarvam_tts", &raw).await;
     match upgrade {
         Err(rejection) => rejection.into_response(),
         Ok(upgrade) => {

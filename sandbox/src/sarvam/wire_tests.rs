@@ -88,6 +88,15 @@ async fn what_sarvam_refuses_is_refused_in_its_own_way() {
     unconfigured.send(json!({ "type": "flush" })).await;
     assert_eq!(next(&mut unconfigured).await["data"]["code"], 422);
 
+    service.arm("sarvam.idle", json!(200));
+    let mut idle = service.connect(LISTEN, KEY).await.unwrap();
+    assert_eq!(next(&mut idle).await["event"], "session.begin");
+    for _ in 0..4 {
+        idle.send(json!({ "event": "ping" })).await;
+        assert_eq!(next(&mut idle).await["event"], "pong", "a ping keeps it open");
+    }
+    assert_eq!(idle.get().await, Got::Closed { code: 1008, reason: "inactivity".into() });
+
     service.arm("sarvam_tts.cut", json!(0));
     let mut cut = service.connect(SPEAK, KEY).await.unwrap();
     cut.send(config()).await;

@@ -103,7 +103,7 @@ pub(super) fn parse(text: &str) -> Result<Message, serde_json::Error> {
         "SpeechStarted" => Message::SpeechStarted(wire.timestamp),
         "UtteranceEnd" => Message::UtteranceEnd(wire.last_word_end),
         "Metadata" => Message::Metadata,
-        "Error" => Message::Error { variant: wire.variant.or(wire.code).unwrap_or_else(|| "error".into()) },
+        "Error" => Message::Error { variant: crate::provider::code_or_error(wire.variant.or(wire.code)) },
         _ => Message::Unknown,
     })
 }
@@ -146,6 +146,10 @@ mod tests {
         assert_eq!(
             parse(r#"{"type":"Error","variant":"SchemaError","description":"d","message":"m"}"#).unwrap(),
             Message::Error { variant: "SchemaError".into() }
+        );
+        assert_eq!(
+            parse(r#"{"type":"Error","variant":"you said my number is 1","description":"d"}"#).unwrap(),
+            Message::Error { variant: "error".into() }
         );
         assert_eq!(
             parse(r#"{"type":"ConfigureSuccess","request_id":"r","keyterms":["a"]}"#).unwrap(),

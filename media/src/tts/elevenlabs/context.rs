@@ -49,6 +49,8 @@ pub(super) struct Clause {
     pub spoken: usize,
     /// Sound received.
     pub samples: u64,
+    /// Some of it came with its characters.
+    aligned: bool,
     /// Its whole sound, if the phrase cache wants it.
     pub keep: Option<Vec<i16>>,
 }
@@ -97,7 +99,7 @@ impl Context {
             self.boundaries_are_guessed();
         }
         let keep = (keep && !self.guessed).then(Vec::new);
-        self.clauses.push_back(Clause { number, text, sent: false, spoken: 0, samples: 0, keep });
+        self.clauses.push_back(Clause { number, text, sent: false, spoken: 0, samples: 0, aligned: false, keep });
     }
 
     /// The first clause that is not completely spoken.
@@ -108,6 +110,12 @@ impl Context {
     /// Everything sent has become sound, as far as the alignment tells.
     pub(super) fn is_spoken(&self) -> bool {
         self.clauses.iter().all(|clause| clause.spoken >= clause.text.len())
+    }
+
+    /// About all of what was sent was heard: what is missing of the last clause may be a breath, or the provider counts other
+    /// characters than we do.
+    pub(super) fn is_about_heard(&self) -> bool {
+        self.clauses.iter().all(Clause::is_about_heard)
     }
 
     /// Decodes a chunk into whole samples, keeping a half one for the next.
@@ -168,6 +176,7 @@ impl Context {
                 self.boundaries_are_guessed();
             }
             let Some(clause) = self.clauses.front_mut() else { break };
+            clause.aligned = true;
             if c.is_whitespace() {
                 word_began = false;
                 // The spaces around the text are ours (or the provider's), not the clause's.
@@ -205,7 +214,8 @@ impl Context {
 
     fn complete(&mut self, completed: &mut impl FnMut(Completed)) {
         let Some(clause) = self.clauses.pop_front() else { return };
-        if let Some(samples) = clause.keep {
+        let is_cut_short = clause.aligned && clause.spoken < clause.text.len();
+        if let Some(samples) = clause.keep.filter(|_| !is_cut_short) {
             completed(Completed { text: clause.text.into_iter().collect(), samples });
         }
     }
@@ -251,6 +261,13 @@ impl Context {
 }
 
 impl Clause {
+    /// By its characters where the provider tells them, else by the time that they usually take: two thirds will do.
+    pub(super) fn is_about_heard(&self) -> bool {
+        let by_time = usize::try_from(self.samples / (MS_PER_CHAR * SAMPLES_PER_MS as u64)).unwrap_or(usize::MAX);
+        let heard = if self.aligned { self.spoken } else { self.spoken.max(by_time) };
+        heard.saturating_mul(3) >= self.text.len().saturating_mul(2)
+    }
+
     /// What is still to be said, ending in a space as the provider asks.
     pub(super) fn unspoken(&self) -> String {
         self.text[self.spoken..].iter().copied().chain([' ']).collect()
@@ -324,6 +341,32 @@ mod tests {
         // Offsets go on counting in the clause's own text.
         assert_eq!(attribute(&mut context, "second"), [(1, 480, vec![(4, 0)])]);
         assert!(!context.rewind("c3".into(), Instant::now()), "once is enough");
+    }
+
+    #[test]
+    fn a_clause_is_heard_when_two_thirds_of_it_were() {
+        let is_heard = |said: &str| {
+            let mut context = context(&["Well.", "nine chars"]);
+            attribute(&mut context, said);
+            context.is_about_heard()
+        };
+        assert!(is_heard("Well. nine chars") && is_heard("Well. nine ch"));
+        assert!(!is_heard("Well. nine c") && !is_heard("Well. ") && !is_heard("W"));
+        // Without characters, by time.
+        let by_time = |chars: usize| {
+            let mut context = context(&["nine chars"]);
+            context.attribute(&vec![1; chars * 70 * 8], None, |_| {});
+            context.is_about_heard()
+        };
+        assert!(by_time(7) && !by_time(6));
+    }
+
+    #[test]
+    fn a_clause_that_was_cut_short_is_not_kept() {
+        let mut context = context(&[]);
+        context.push(0, "a long clause", true);
+        attribute(&mut context, "a long cla");
+        context.complete_all(|_| panic!("the next call would hear it cut short"));
     }
 
     #[test]

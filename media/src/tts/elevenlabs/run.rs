@@ -414,7 +414,7 @@ impl Run {
         if context.finished {
             return Some(if context.is_spoken() { timing.tail } else { timing.stall });
         }
-        context.clauses.iter().any(|c| c.samples == 0 && c.sent).then_some(timing.stall)
+        context.clauses.iter().any(|c| c.sent && !c.is_about_heard()).then_some(timing.stall)
     }
 
     async fn tick(&mut self) -> Result<(), Gone> {
@@ -460,9 +460,8 @@ impl Run {
         if !context.open {
             return self.lost(ProviderError::TimedOut { stage: "context", after: self.client.timing.stall / 2 }).await;
         }
-        let sounded = context.clauses.iter().all(|c| c.samples > 0 || c.spoken >= c.text.len());
-        if let (true, true, Some(epoch)) = (context.finished, sounded, context.epoch) {
-            // All is said, only the end is missing. The provider still counts the context, so it stays until it lingers out.
+        if let (true, true, Some(epoch)) = (context.finished, context.is_about_heard(), context.epoch) {
+            // About all is said, only the end is missing. The provider still counts the context, so it stays until it lingers out.
             context.cancelled = true;
             context.clauses.clear();
             context.active_at = Instant::now();

@@ -91,11 +91,11 @@ impl Run {
     pub(super) async fn context_ended(&mut self, at: usize) -> Result<(), Gone> {
         let mut context = self.contexts.remove(at);
         let Some(epoch) = context.epoch.filter(|_| !context.cancelled) else { return Ok(()) };
-        // A clause without any sound was not spoken, whatever the provider says.
-        if let Some(silent) = context.clauses.iter().find(|c| c.samples == 0 && c.spoken < c.text.len()) {
+        // A clause that was not heard was not spoken, whatever the provider says.
+        if let Some(unheard) = context.clauses.iter().find(|c| !c.is_about_heard()) {
             let error = ProviderError::Cut { cause: "ended_early".into() };
             count_error(Provider::ElevenLabs, &error);
-            return self.emit(TtsEvent::Failed { epoch, clause: silent.number, error }).await;
+            return self.emit(TtsEvent::Failed { epoch, clause: unheard.number, error }).await;
         }
         let (phrases, voice) = (&self.client.phrases, &self.voice);
         context.complete_all(|done| {
