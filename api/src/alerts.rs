@@ -17,7 +17,7 @@ use crate::state::App;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AlertView {
     pub id: i64,
-    /// `circuit_breaker`, `balance`, `carrier_auth`, `call_unknown` or `dead_job`.
+    /// `circuit_breaker`, `balance`, `carrier_auth`, `call_unknown`, `dead_job` or `model_shutdown`.
     #[schema(value_type = String)]
     pub kind: AlertKind,
     /// Null where the whole account is meant.

@@ -209,15 +209,26 @@ fn handshake_error(error: &tungstenite::Error) -> ProviderError {
 }
 
 /// The provider's code in an error body: Deepgram's `err_code`, ElevenLabs' `detail.status`, OpenAI's and Sarvam's `error.code`,
-/// Anthropic's `error.type`.
+/// Anthropic's `error.type`, Gemini's `error.status` (which it wraps in a list where it speaks OpenAI's wire).
 /// Only something that looks like a code is taken, because messages may quote what the caller said.
 pub(crate) fn error_code(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    ["/err_code", "/error_code", "/detail/status", "/detail/code", "/error/code", "/error/type", "/error", "/code"]
-        .iter()
-        .filter_map(|path| body.pointer(path)?.as_str())
-        .find(|code| looks_like_code(code))
-        .map(str::to_owned)
+    [
+        "/err_code",
+        "/error_code",
+        "/detail/status",
+        "/detail/code",
+        "/error/code",
+        "/error/type",
+        "/error/status",
+        "/0/error/status",
+        "/error",
+        "/code",
+    ]
+    .iter()
+    .filter_map(|path| body.pointer(path)?.as_str())
+    .find(|code| looks_like_code(code))
+    .map(str::to_owned)
 }
 
 /// A provider's short name for what went wrong, or `error` where that is none: what is logged never quotes what was said.
@@ -271,6 +282,11 @@ mod tests {
         assert_eq!(
             code(r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":null}}"#).unwrap(),
             "invalid_request_error"
+        );
+        let gemini = r#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}"#;
+        assert_eq!(
+            (code(gemini).unwrap(), code(&format!("[{gemini}]")).unwrap()),
+            ("INVALID_ARGUMENT".into(), "INVALID_ARGUMENT".into())
         );
         assert_eq!(code(r#"{"error":"you said: my number is 1"}"#), None);
         assert_eq!(code("not json"), None);

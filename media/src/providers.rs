@@ -7,7 +7,7 @@
 use anyhow::Context;
 use secrecy::SecretString;
 use shared::{
-    provider::{Choice, LlmProvider, Provider as _, SpeechProvider, SttProvider, TtsProvider},
+    provider::{Choice, LlmProvider, Provider as _, SpeechProvider, SttProvider, TtsProvider, usual},
     reach::{self, Candidate, Reach},
     voice_agent::VoiceAgentSettings,
 };
@@ -28,25 +28,6 @@ use crate::{
         openai, sarvam,
     },
 };
-
-/// What each provider is asked for where nobody names a model or a voice. Models are shut down: see the wire notes.
-mod usual {
-    pub const SARVAM_STT: &str = "saaras:v3-realtime";
-    pub const OPENAI_STT: &str = "gpt-live-transcribe";
-    pub const GEMINI: &str = "gemini-3.8-flash";
-    pub const SARVAM_LLM: &str = "sarvam-105b";
-    pub const ANTHROPIC: &str = "claude-haiku-5-5";
-    pub const BEDROCK: &str = "anthropic.claude-haiku-5-5";
-    pub const SARVAM_TTS: &str = "bulbul:v3";
-    pub const SARVAM_VOICE: &str = "shubh";
-    pub const OPENAI_TTS: &str = "gpt-4o-mini-tts";
-    pub const OPENAI_VOICE: &str = "coral";
-    pub const REALTIME: &str = "gpt-realtime-2.1";
-    pub const REALTIME_VOICE: &str = "marin";
-    /// Writes down what is said to a model that needs no transcript: nobody waits for it.
-    pub const REALTIME_TRANSCRIBER: &str = "gpt-transcribe";
-    pub const AURA: &str = "aura-2-thalia-en";
-}
 
 /// A first choice, and who stands by.
 pub type Pair<T> = (T, Option<T>);
@@ -181,13 +162,14 @@ impl Providers {
         let config = &self.config;
         let vendor = choice.provider.vendor();
         let key = self.key(vendor)?;
-        let (base, usual) = match choice.provider {
-            LlmProvider::OpenAi => (&config.openai_base_url, config.llm_model.as_str()),
-            LlmProvider::Gemini => (&config.gemini_base_url, usual::GEMINI),
-            LlmProvider::Sarvam => (&config.sarvam_url, usual::SARVAM_LLM),
-            LlmProvider::Anthropic => (&config.anthropic_base_url, usual::ANTHROPIC),
-            LlmProvider::Bedrock => (&config.bedrock_base_url, usual::BEDROCK),
+        let base = match choice.provider {
+            LlmProvider::OpenAi => &config.openai_base_url,
+            LlmProvider::Gemini => &config.gemini_base_url,
+            LlmProvider::Sarvam => &config.sarvam_url,
+            LlmProvider::Anthropic => &config.anthropic_base_url,
+            LlmProvider::Bedrock => &config.bedrock_base_url,
         };
+        let usual = usual::llm(choice.provider).unwrap_or(&config.llm_model);
         let model = choice.model.as_deref().or(model).unwrap_or(usual);
         let client = match choice.provider {
             LlmProvider::Anthropic | LlmProvider::Bedrock => Llm::messages(self.http.clone(), vendor, base, key, model),

@@ -23,11 +23,13 @@ pub enum AlertKind {
     CallUnknown,
     /// Jobs have given up.
     DeadJob,
+    /// A model that calls are held with ends soon.
+    ModelShutdown,
 }
 
 impl AlertKind {
-    pub const ALL: [Self; 5] =
-        [Self::CircuitBreaker, Self::Balance, Self::CarrierAuth, Self::CallUnknown, Self::DeadJob];
+    pub const ALL: [Self; 6] =
+        [Self::CircuitBreaker, Self::Balance, Self::CarrierAuth, Self::CallUnknown, Self::DeadJob, Self::ModelShutdown];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl AlertKind {
             Self::CarrierAuth => "carrier_auth",
             Self::CallUnknown => "call_unknown",
             Self::DeadJob => "dead_job",
+            Self::ModelShutdown => "model_shutdown",
         }
     }
 
@@ -45,7 +48,7 @@ impl AlertKind {
     pub const fn severity(self) -> &'static str {
         match self {
             Self::CircuitBreaker | Self::Balance | Self::CarrierAuth => "critical",
-            Self::CallUnknown | Self::DeadJob => "warning",
+            Self::CallUnknown | Self::DeadJob | Self::ModelShutdown => "warning",
         }
     }
 }
@@ -161,7 +164,7 @@ pub async fn acknowledge(
         r#"
         update alerts
         set acknowledged_at = coalesce(acknowledged_at, $3),
-            resolved_at = case when kind in ('call_unknown', 'dead_job') then coalesce(resolved_at, $3) else resolved_at end,
+            resolved_at = case when kind in ('call_unknown', 'dead_job', 'model_shutdown') then coalesce(resolved_at, $3) else resolved_at end,
             changed_at = case when acknowledged_at is null then now() else changed_at end
         where account_id = $1 and id = $2
         returning

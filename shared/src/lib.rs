@@ -39,6 +39,7 @@ pub mod lead;
 pub mod lead_import;
 pub mod ledger;
 pub mod message;
+pub mod model_shutdown;
 pub mod opt_out_words;
 pub mod outgoing_message;
 pub mod outlook;

@@ -136,6 +136,35 @@ providers!(
     }
 );
 
+/// What each provider is asked for where nobody names a model or a voice. Models are shut down: see the wire notes.
+pub mod usual {
+    use super::LlmProvider;
+
+    pub const SARVAM_STT: &str = "saaras:v3-realtime";
+    pub const OPENAI_STT: &str = "gpt-live-transcribe";
+    pub const SARVAM_TTS: &str = "bulbul:v3";
+    pub const SARVAM_VOICE: &str = "shubh";
+    pub const OPENAI_TTS: &str = "gpt-4o-mini-tts";
+    pub const OPENAI_VOICE: &str = "coral";
+    pub const REALTIME: &str = "gpt-realtime-2.1";
+    pub const REALTIME_VOICE: &str = "marin";
+    /// Writes down what is said to a model that needs no transcript: nobody waits for it.
+    pub const REALTIME_TRANSCRIBER: &str = "gpt-transcribe";
+    pub const AURA: &str = "aura-2-thalia-en";
+
+    /// `None` of OpenAI, whose usual model is the installation's setting.
+    #[must_use]
+    pub fn llm(provider: LlmProvider) -> Option<&'static str> {
+        match provider {
+            LlmProvider::OpenAi => None,
+            LlmProvider::Gemini => Some("gemini-3.8-flash"),
+            LlmProvider::Sarvam => Some("sarvam-105b"),
+            LlmProvider::Anthropic => Some("claude-haiku-5-5"),
+            LlmProvider::Bedrock => Some("anthropic.claude-haiku-5-5"),
+        }
+    }
+}
+
 /// A provider, and which of its models. As text: `provider`, `provider/model`, `provider@voice` or `provider/model@voice`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

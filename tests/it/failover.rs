@@ -149,6 +149,54 @@ async fn when_the_mind_fails_the_second_one_answers_the_same_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_the_mind_falls_silent_in_mid_sentence_the_second_one_goes_on() {
+    let app = app().await;
+    let faults = [json!({"name": "openai.stall", "count": 1000, "match": "campaign-", "value": 2})];
+    let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &faults).await;
+    assert_eq!(change(&call), ("llm".into(), "openai".into(), "anthropic".into()));
+    let cause =
+        call["events"].as_array().unwrap().iter().find(|event| event["kind"] == "provider_failed_over").unwrap();
+    assert_eq!(cause["data"]["cause"], "timed_out", "{cause}");
+    assert!(said_by(&call, "agent").len() > 20, "more than the greeting: {call}");
+    assert!(!app.logged(Some("anthropic"), "message.answered").is_empty());
+    // What the silent one had read and written is paid for although it never said how much that was.
+    assert!(used(&call, "openai", "llm_input_token") > 100, "{}", call["costs"]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_behind_its_first_sentence_is_carried_on_by_the_second_mind() {
+    // Without drafts, of which nobody had heard anything.
+    let environment = [("LLM_FALLBACK", "anthropic/claude-haiku-5-5"), ("LATENCY_OFF", "speculation")];
+    let app = TestApp::start_as(Setup { environment: &environment, ..Setup::default() }).await;
+    // Far enough for the first words to be on their way to the human.
+    let faults = [json!({"name": "openai.cut", "count": 1, "match": "campaign-", "value": 14})];
+    let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &faults).await;
+    assert_eq!(change(&call), ("llm".into(), "openai".into(), "anthropic".into()));
+    let asked = app.logged(Some("anthropic"), "message.asked");
+    let first = &asked.first().expect("the rest was asked for").data["body"]["messages"];
+    let last = first.as_array().unwrap().last().unwrap();
+    assert!(last.to_string().contains("Carry on from there"), "{first}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gemini_notes_an_answer_and_goes_on() {
+    let app = TestApp::start_as(Setup { environment: &[("LLM_PROVIDER", "gemini")], ..Setup::default() }).await;
+    let call = call_that_breaks(&app, ("deepgram", "stream.opened"), &[]).await;
+    assert!(app.logged(Some("openai"), "chat.refused").is_empty(), "{:?}", app.logged(Some("openai"), "chat.refused"));
+    let answers = app.logged(Some("openai"), "chat.answered");
+    let called =
+        answers.iter().filter(|entry| entry.data["calls"].as_array().is_some_and(|calls| !calls.is_empty())).count();
+    assert!(called > 0, "an answer of the human's was noted: {answers:?}");
+    let shown = app.logged(Some("openai"), "chat.asked");
+    assert!(shown.iter().any(|entry| entry.data.to_string().contains("thought_signature")), "signatures go back");
+    assert!(used(&call, "gemini", "llm_input_token") > 100, "{}", call["costs"]);
+    assert!(lines(&call, "agent").len() >= 3, "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_voice_breaks_the_second_one_says_the_rest() {
     let app = app().await;
     let faults = [

@@ -9,6 +9,7 @@ mod expendable_queue;
 mod failover;
 mod faults;
 mod languages;
+mod llm_wires;
 mod machines;
 mod messages;
 mod providers;

@@ -1,12 +1,14 @@
 """The official SDKs of every provider against a sandbox at $SANDBOX_ADDR."""
 
 import base64
+import io
 import json
 import os
 import threading
 import time
 import unittest
 import urllib.request
+import wave
 
 import anthropic
 from deepgram import DeepgramClient
@@ -29,8 +31,9 @@ LINE = "Yes, I am looking for a two bedroom flat in Whitefield."
 FRAME_MS = 100
 
 
-def arm(name, value=None, count=1):
-    body = json.dumps({"name": name, "value": value, "count": count}).encode()
+def arm(name, value=None, count=1, match=None):
+    fault = {"name": name, "value": value, "count": count}
+    body = json.dumps(fault if match is None else {**fault, "match": match}).encode()
     request = urllib.request.Request(
         f"{HTTP}/__sandbox/faults", data=body, headers={"content-type": "application/json"}, method="POST"
     )
@@ -152,8 +155,62 @@ class Chat(unittest.TestCase):
 
     def test_models_tell_when_they_end(self):
         models = {model.id: model for model in self.client.models.list()}
-        self.assertIn("gpt-6-luna", models)
-        self.assertIsNone(models["gpt-6-luna"].shutdown_date)
+        for lasting in ["gpt-6-luna", "gpt-live-transcribe", "gpt-realtime-2.1"]:
+            self.assertIsNone(models[lasting].shutdown_date)
+        arm("openai.shutdown_date", "2030-01-31", match="gpt-6-luna")
+        models = {model.id: model for model in self.client.models.list()}
+        self.assertEqual(str(models["gpt-6-luna"].shutdown_date), "2030-01-31")
+        arm("openai.shut_down")
+        with self.assertRaises(NotFoundError) as gone:
+            self.client.chat.completions.create(model="gpt-6-luna", messages=[{"role": "user", "content": "hi"}])
+        self.assertEqual(gone.exception.code, "model_not_found")
+
+    def test_a_short_wait_that_is_asked_for_is_kept(self):
+        arm("openai.refuse", {"status": 429, "retry_after_ms": 200})
+        client, began = self.client.with_options(max_retries=1), time.monotonic()
+        answer = client.chat.completions.create(model="gpt-6-luna", messages=[{"role": "user", "content": "Who is this?"}])
+        self.assertTrue(answer.choices[0].message.content)
+        self.assertGreaterEqual(time.monotonic() - began, 0.2)
+
+    def test_a_file_of_speech_is_spoken(self):
+        with self.client.audio.speech.with_streaming_response.create(
+            model="gpt-4o-mini-tts", voice="coral", input="Hello, this is Asha.", response_format="pcm"
+        ) as response:
+            pcm = b"".join(response.iter_bytes())
+        self.assertTrue(0.5 < len(pcm) / 48000 < 5)
+
+
+class Gemini(unittest.TestCase):
+    """OpenAI's SDK at Gemini's endpoint: signatures of calls go back as they came."""
+
+    def setUp(self):
+        self.client = OpenAI(api_key="key", base_url=f"{HTTP}/v1beta/openai/", max_retries=0)
+        parameters = {"type": "object", "properties": {"note": {"type": "string"}}}
+        self.ask = {
+            "model": "gemini-3.8-flash",
+            "tools": [{"type": "function", "function": {"name": "mark_do_not_call", "parameters": parameters}}],
+        }
+        self.messages = [{"role": "user", "content": "Do not call me again."}]
+
+    def test_a_call_is_shown_again_with_its_signature_and_refused_without(self):
+        message = self.client.chat.completions.create(**self.ask, messages=self.messages).choices[0].message
+        shown = message.model_dump(include={"role", "content", "tool_calls"}, exclude_none=True)
+        self.assertIn("thought_signature", shown["tool_calls"][0]["extra_content"]["google"])
+        result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "ok"}
+        self.client.chat.completions.create(**self.ask, messages=[*self.messages, shown, result])
+        del shown["tool_calls"][0]["extra_content"]
+        with self.assertRaises(BadRequestError):
+            self.client.chat.completions.create(**self.ask, messages=[*self.messages, shown, result])
+
+    def test_a_stream_brings_the_call_whole_and_usage_with_every_chunk(self):
+        stream = self.client.chat.completions.create(
+            **self.ask, messages=self.messages, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = list(stream)
+        self.assertTrue(all(chunk.usage.prompt_tokens for chunk in chunks))
+        calls = [chunk.choices[0].delta.tool_calls for chunk in chunks if chunk.choices[0].delta.tool_calls]
+        self.assertEqual(len(calls), 1)
+        json.loads(calls[0][0].function.arguments)
 
 
 class Transcription(unittest.TestCase):
@@ -443,6 +500,54 @@ class Realtime(unittest.TestCase):
             self.assertEqual((error.type, error.error.code, error.error.param), ("error", "invalid_value", "session.audio.output.voice"))
 
 
+class LiveTranscription(unittest.TestCase):
+    def test_a_spoken_line_is_written_down(self):
+        client = OpenAI(api_key="key", base_url=f"{HTTP}/v1", max_retries=0)
+        session = {
+            "type": "transcription",
+            "audio": {
+                "input": {
+                    "format": {"type": "audio/pcmu"},
+                    "transcription": {"model": "gpt-live-transcribe", "language": "en"},
+                    "turn_detection": {
+                        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500,
+                    },
+                    "noise_reduction": None,
+                }
+            },
+        }
+        audio = speech(LINE, "ulaw_8000") + b"\xff" * (8 * 900)
+        deltas, kinds = [], []
+        with client.realtime.connect(extra_query={"intent": "transcription"}) as socket:
+            socket.session.update(session=session)
+            for at in range(0, len(audio), 800):
+                socket.input_audio_buffer.append(audio=base64.b64encode(audio[at : at + 800]).decode())
+            while True:
+                event = socket.recv()
+                self.assertNotEqual(event.type, "error", event)
+                kinds.append(event.type)
+                if event.type.endswith("transcription.delta"):
+                    deltas.append(event.delta)
+                if event.type.endswith("transcription.completed"):
+                    break
+        self.assertEqual(plain(event.transcript), plain(LINE))
+        self.assertEqual("".join(deltas), event.transcript)
+        self.assertIn("input_audio_buffer.committed", kinds)
+
+
+class FileTranscription(unittest.TestCase):
+    def test_a_file_of_speech_is_written_down(self):
+        client = OpenAI(api_key="key", base_url=f"{HTTP}/v1", max_retries=0)
+        file = io.BytesIO()
+        with wave.open(file, "wb") as wav:
+            wav.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+            wav.writeframes(speech(LINE))
+        heard = client.audio.transcriptions.create(model="gpt-transcribe", language="en", file=("line.wav", file.getvalue()))
+        self.assertEqual(plain(heard.text), plain(LINE))
+        with self.assertRaises(BadRequestError):
+            client.audio.transcriptions.create(model="gpt-transcribe", file=("line.wav", b"no sound"))
+
+
 class Messages(unittest.TestCase):
     ASK = {"model": "claude-haiku-5-5", "max_tokens": 300}
 
@@ -493,9 +598,10 @@ class Messages(unittest.TestCase):
             self.client.with_options(api_key="bad-key").messages.create(**ask)
         with self.assertRaises(anthropic.NotFoundError):
             self.client.messages.create(**{**ask, "model": "gpt-6-luna"})
-        arm("anthropic.refuse", 429)
-        with self.assertRaises(anthropic.RateLimitError):
+        arm("anthropic.refuse", {"status": 429, "retry_after": 1})
+        with self.assertRaises(anthropic.RateLimitError) as limited:
             self.client.messages.create(**ask)
+        self.assertEqual(limited.exception.response.headers["retry-after"], "1")
 
     def test_bedrock_speaks_the_same_wire_with_its_own_key(self):
         client = anthropic.AnthropicBedrockMantle(
@@ -548,6 +654,8 @@ class Sarvam(unittest.TestCase):
             text="Hello", language_code="en-IN", speaker="shubh", speech_sample_rate=8000, output_audio_codec="mulaw"
         )
         self.assertGreater(len(base64.b64decode(spoken.audios[0])), 1000)
+        answer = self.client().chat.completions(model="sarvam-105b", messages=[{"role": "user", "content": "Who is this?"}])
+        self.assertTrue(answer.choices[0].message.content)
         with self.assertRaises(Exception) as refused:
             self.client("bad-key").text_to_speech.convert(text="Hello", language_code="en-IN")
         self.assertEqual(refused.exception.status_code, 403)

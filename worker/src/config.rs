@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
 use shared::clock::{ClockConfig, is_loopback};
+use shared::provider::{Choice, LlmProvider, Provider as _, ProviderKeys, SttProvider, TtsProvider, usual};
 use shared::storage::StorageConfig;
 
 /// Runs Trunkline's jobs: dispatch, dialing, settling, recordings, summaries, imports.
@@ -34,6 +35,8 @@ pub struct Config {
     pub dialing: DialingConfig,
     #[command(flatten)]
     pub llm: LlmConfig,
+    #[command(flatten)]
+    pub speech: SpeechConfig,
     #[command(flatten)]
     pub clock: ClockConfig,
     #[command(flatten)]
@@ -133,12 +136,35 @@ pub struct DialingConfig {
     pub ring_timeout_secs: u32,
 }
 
+/// What `media` holds calls with, the same as there: their models are watched.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SpeechConfig {
+    /// Who hears.
+    #[arg(long, env = "STT_PROVIDER", default_value = "deepgram")]
+    pub stt_provider: Choice<SttProvider>,
+    /// Who takes over from them.
+    #[arg(long, env = "STT_FALLBACK")]
+    pub stt_fallback: Option<Choice<SttProvider>>,
+    /// Who takes over from the language model.
+    #[arg(long, env = "LLM_FALLBACK")]
+    pub llm_fallback: Option<Choice<LlmProvider>>,
+    /// Who speaks.
+    #[arg(long, env = "TTS_PROVIDER", default_value = "elevenlabs")]
+    pub tts_provider: Choice<TtsProvider>,
+    /// Who takes over from them.
+    #[arg(long, env = "TTS_FALLBACK")]
+    pub tts_fallback: Option<Choice<TtsProvider>>,
+}
+
 /// The language model that reads finished conversations.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LlmConfig {
-    /// Without it, conversations are judged by rules alone.
-    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
-    pub openai_api_key: Option<SecretString>,
+    /// Without one of a language model, conversations are judged by rules alone.
+    #[command(flatten)]
+    pub keys: ProviderKeys,
+    /// Whose model holds live conversations; it writes summaries too, if its key is here, and otherwise whoever has one.
+    #[arg(long, env = "LLM_PROVIDER", default_value = "openai")]
+    pub llm_provider: Choice<LlmProvider>,
     /// Any API of the same shape, with its `/v1`.
     #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
     pub openai_base_url: url::Url,
@@ -147,6 +173,18 @@ pub struct LlmConfig {
     pub llm_model: String,
     #[arg(long, env = "SUMMARY_MODEL")]
     pub summary_model: Option<String>,
+    /// Gemini's endpoint that speaks OpenAI's wire.
+    #[arg(long, env = "GEMINI_BASE_URL", default_value = "https://generativelanguage.googleapis.com/v1beta/openai")]
+    pub gemini_base_url: url::Url,
+    /// Sarvam's host.
+    #[arg(long, env = "SARVAM_URL", default_value = "https://api.sarvam.ai")]
+    pub sarvam_url: url::Url,
+    /// Without `/v1`.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", default_value = "https://api.anthropic.com")]
+    pub anthropic_base_url: url::Url,
+    /// Bedrock's endpoint that speaks Anthropic's wire; without `/v1`.
+    #[arg(long, env = "BEDROCK_BASE_URL", default_value = "https://bedrock-mantle.ap-south-1.api.aws/anthropic")]
+    pub bedrock_base_url: url::Url,
 }
 
 impl Config {
@@ -181,9 +219,20 @@ impl Config {
 }
 
 impl LlmConfig {
+    /// Who writes summaries, with the key.
     #[must_use]
-    pub fn summary_model(&self) -> &str {
-        self.summary_model.as_deref().filter(|model| !model.is_empty()).unwrap_or(&self.llm_model)
+    pub fn writer(&self) -> Option<(LlmProvider, &SecretString)> {
+        use LlmProvider::{Anthropic, Bedrock, Gemini, OpenAi, Sarvam};
+        [self.llm_provider.provider, OpenAi, Anthropic, Gemini, Bedrock, Sarvam]
+            .into_iter()
+            .find_map(|provider| Some((provider, self.keys.of(provider.vendor())?)))
+    }
+
+    #[must_use]
+    pub fn summary_model(&self, writer: LlmProvider) -> &str {
+        let named = self.summary_model.as_deref().filter(|model| !model.is_empty());
+        let of_calls = self.llm_provider.model.as_deref().filter(|_| writer == self.llm_provider.provider);
+        named.or(of_calls).unwrap_or_else(|| usual::llm(writer).unwrap_or(&self.llm_model))
     }
 }
 

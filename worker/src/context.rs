@@ -9,7 +9,9 @@ use sqlx::PgPool;
 
 use shared::clock::Clock;
 use shared::dispatch::Limits;
+use shared::model_shutdown::Installation;
 use shared::pace::CarrierRates;
+use shared::provider::{LlmProvider, Vendor};
 use shared::storage::Storage;
 
 use crate::carrier::Carriers;
@@ -45,6 +47,16 @@ pub struct Settings {
     pub recording_patience: Duration,
     pub max_import_rows: usize,
     pub alert_webhook: Option<AlertWebhook>,
+    /// Absent without a key.
+    pub models: Option<ModelList>,
+}
+
+/// Where OpenAI lists its models, and which of them calls need.
+#[derive(Clone, Debug)]
+pub struct ModelList {
+    pub url: url::Url,
+    pub key: SecretString,
+    pub installation: Installation,
 }
 
 /// Who hears of alerts, and with what they are signed.
@@ -99,7 +111,30 @@ impl Context {
                 alert_webhook: config
                     .alert_webhook()?
                     .map(|url| AlertWebhook { url, secret: config.callback_secret.clone() }),
+                models: models(config)?,
             }),
         })
     }
+}
+
+fn models(config: &Config) -> anyhow::Result<Option<ModelList>> {
+    let (llm, speech) = (&config.llm, &config.speech);
+    let Some(key) = llm.keys.of(Vendor::OpenAi) else { return Ok(None) };
+    let mut url = llm.openai_base_url.clone();
+    url.path_segments_mut()
+        .map_err(|()| anyhow::anyhow!("OPENAI_BASE_URL takes no path"))?
+        .pop_if_empty()
+        .push("models");
+    let writes = llm.writer().filter(|(provider, _)| *provider == LlmProvider::OpenAi);
+    let installation = Installation {
+        stt: speech.stt_provider.clone(),
+        stt_fallback: speech.stt_fallback.clone(),
+        llm: llm.llm_provider.clone(),
+        llm_fallback: speech.llm_fallback.clone(),
+        tts: speech.tts_provider.clone(),
+        tts_fallback: speech.tts_fallback.clone(),
+        llm_model: llm.llm_model.clone(),
+        summary_model: writes.map(|(provider, _)| llm.summary_model(provider).to_owned()),
+    };
+    Ok(Some(ModelList { url, key: key.clone(), installation }))
 }

@@ -13,10 +13,12 @@
 //! | `send_message` | 4 | 30 s | 5 s to 5 min | one per text message asked for in a call |
 //! | `deliver_alert` | 2 | 20 s | 5 s to 1 h | one per alert |
 //! | `sweep` | 1 | 60 s | 2 s to 10 s | every 30 s, and at start |
+//! | `watch_models` | 1 | 60 s | 60 s to 1 h | every day at 03:30 UTC |
 
 use std::time::Duration;
 
 use shared::jobs::sweep::Sweep;
+use shared::jobs::watch_models::WatchModels;
 use sqlx::PgPool;
 
 use crate::context::Context;
@@ -24,6 +26,9 @@ use crate::jobs;
 use crate::queue::{QueueSettings, Runner, RunnerSettings, Schedule};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// 03:30 UTC: nobody is called anywhere that we call from.
+const MODELS_WATCHED_AT: Duration = Duration::from_secs(3 * 60 * 60 + 30 * 60);
 
 /// The runner of all queues.
 ///
@@ -44,5 +49,7 @@ pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::
         .register(queue(4, 30).backoff(secs(5), secs(300)), jobs::send_message::run)
         .register(queue(2, 20).backoff(secs(5), secs(3600)), jobs::deliver_alert::run)
         .register(queue(1, 60).backoff(secs(2), secs(10)), jobs::sweep::run)
-        .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?))
+        .register(queue(1, 60).backoff(secs(60), secs(3600)), jobs::watch_models::run)
+        .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?)
+        .schedule(Schedule::every("watch_models", DAY, &WatchModels::default())?.offset(MODELS_WATCHED_AT)))
 }

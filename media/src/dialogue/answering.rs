@@ -5,6 +5,7 @@ use super::history::{Entry, ToolCall};
 use super::input::{LlmFailure, LlmFinish, ToolOutcome};
 use super::output::{CallEvent, EndReason, Evidence, Output};
 use super::reply::{Kind, OpenAsk, Reply};
+use super::resuming::CARRY_ON;
 use super::tools::{self, Deed};
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
 
@@ -58,8 +59,8 @@ impl Dialogue {
         if !draft.text.is_empty() {
             self.take_text(&draft.text);
         }
-        for (id, name, arguments) in draft.calls {
-            self.accept_call(&id, name, arguments);
+        for call in draft.calls {
+            self.accept_call(call);
         }
         if let Some(Ok(finish)) = draft.end {
             self.on_llm_done(finish);
@@ -88,32 +89,41 @@ impl Dialogue {
         let mut unsettled: Vec<Entry> = turn.map(|text| Entry::Human(text.to_owned())).into_iter().collect();
         if let Some(reply) = reply {
             unsettled.extend(reply.entries(None, false));
+            if let Some(Entry::Agent { cut, .. }) = unsettled.last_mut().filter(|_| reply.continues()) {
+                *cut = true;
+            }
         }
         let mut messages = self.history.messages(&self.system_prompt, &unsettled, &|id| self.ledger.answer_of(id));
-        if let Some(note) = reply.and_then(|reply| reply.note) {
+        let note = reply.and_then(|reply| if reply.continues() { Some(CARRY_ON) } else { reply.note });
+        if let Some(note) = note {
             messages.push(Message::System { text: note.to_owned() });
         }
         messages
     }
 
     pub(super) fn on_llm_delta(&mut self, delta: &str) {
-        let now = self.now;
         if delta.is_empty() {
             return;
         }
+        self.note_sign();
+        match &mut self.draft {
+            Some(draft) => draft.text.push_str(delta),
+            None => self.take_text(delta),
+        }
+    }
+
+    /// The model is at work, whether it writes words or a call.
+    pub(super) fn note_sign(&mut self) {
+        let now = self.now;
         if let Some(draft) = &mut self.draft {
             draft.first_token.get_or_insert(now);
             draft.last_token = Some(now);
-            draft.text.push_str(delta);
-            return;
-        }
-        if let Some(reply) = &mut self.reply {
+        } else if let Some(reply) = &mut self.reply {
             reply.latency.first_token.get_or_insert(now);
             if let Some(ask) = &mut reply.ask {
                 ask.last_token = Some(now);
             }
         }
-        self.take_text(delta);
     }
 
     fn speak_answer(&mut self, clause: String) {
@@ -134,33 +144,25 @@ impl Dialogue {
         }
     }
 
-    pub(super) fn on_llm_tool_call(&mut self, id: String, name: String, arguments: String) {
-        let now = self.now;
-        if let Some(draft) = &mut self.draft {
-            draft.first_token.get_or_insert(now);
-            draft.last_token = Some(now);
-            if draft.calls.len() < MOST_CALLS {
-                draft.calls.push((id, name, arguments));
-            }
-            return;
+    pub(super) fn on_llm_tool_call(&mut self, call: ToolCall) {
+        self.note_sign();
+        match &mut self.draft {
+            Some(draft) if draft.calls.len() < MOST_CALLS => draft.calls.push(call),
+            Some(_) => {}
+            None => self.accept_call(call),
         }
-        if let Some(reply) = &mut self.reply {
-            reply.latency.first_token.get_or_insert(now);
-            if let Some(ask) = &mut reply.ask {
-                ask.last_token = Some(now);
-            }
-        }
-        self.accept_call(&id, name, arguments);
     }
 
     /// From here on the call has exactly one answer in the ledger, whatever becomes of the reply.
-    fn accept_call(&mut self, id: &str, name: String, arguments: String) {
-        let id = self.ledger.open(id, &name, self.now);
+    fn accept_call(&mut self, call: ToolCall) {
+        let id = self.ledger.open(&call.id, &call.name, self.now);
+        let call = ToolCall { id: id.clone(), ..call };
+        let (name, arguments) = (call.name.clone(), call.arguments.clone());
         let Some(reply) = &mut self.reply else { return };
         let round = reply.round();
         let refused =
             reply.rounds[round].len() >= MOST_CALLS || reply.rounds.len() > self.settings.limits.tool_rounds as usize;
-        reply.rounds[round].push(ToolCall { id: id.clone(), name: name.clone(), arguments: arguments.clone() });
+        reply.rounds[round].push(call);
         if refused {
             return self.refuse_call(&id, name, "too many calls");
         }
@@ -333,8 +335,8 @@ impl Dialogue {
         self.reply_failed(LlmFailure::TimedOut);
     }
 
-    /// The request gave nothing usable. What was already said stands; otherwise one more try, an apology, and in the next
-    /// turn the end.
+    /// The request gave nothing usable, or broke off. Behind what was already said the answer is carried on, once; where nothing
+    /// was, there is one more try, an apology, and in the next turn the end.
     fn reply_failed(&mut self, failure: LlmFailure) {
         let Some(reply) = &mut self.reply else { return };
         let retried = reply.retried;
@@ -343,7 +345,8 @@ impl Dialogue {
             return self.complete_reply();
         }
         self.outputs.push_back(Output::Event(CallEvent::ReplyFailed { failure, retried }));
-        if let Some(clause) = reply.splitter.finish(true) {
+        // Half a sentence is not spoken: whoever goes on begins it again.
+        if let Some(clause) = reply.splitter.finish_whole() {
             reply.only_bridged = false;
             self.speak(clause);
         }
@@ -352,6 +355,12 @@ impl Dialogue {
             return self.end_as_wanted();
         }
         if reply.says_something() {
+            let broke_off = matches!(failure, LlmFailure::Unavailable | LlmFailure::TimedOut);
+            if broke_off && reply.continued.is_none() {
+                reply.continued = Some(reply.round());
+                self.metric("reply_carried_on");
+                return self.ask();
+            }
             return self.complete_reply();
         }
         if !failure.worth_a_retry() {

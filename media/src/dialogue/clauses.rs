@@ -62,6 +62,17 @@ impl Splitter {
         Some(clause)
     }
 
+    /// The text broke off: what is left if it ends with its sentence, and nothing of a sentence that it broke off in.
+    pub(crate) fn finish_whole(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.buffer);
+        if !ends_its_sentence(&rest) {
+            return None;
+        }
+        let clause = speakable(&rest)?;
+        self.first_given = true;
+        Some(clause)
+    }
+
     /// Byte position behind the first clause in the buffer.
     fn boundary(&self) -> Option<usize> {
         let start = self.buffer.len() - self.buffer.trim_start().len();
@@ -98,6 +109,15 @@ impl Splitter {
             }
         }
         None
+    }
+}
+
+/// Behind "3." the rest of a number may have been to come.
+fn ends_its_sentence(text: &str) -> bool {
+    let text = text.trim_end().trim_end_matches(['"', '”', '\'', ')']);
+    match text.strip_suffix('.') {
+        Some(before) => !before.ends_with(|c: char| c.is_ascii_digit()) && !is_abbreviation(before),
+        None => text.ends_with(['!', '?', '।', '…']),
     }
 }
 
@@ -225,6 +245,23 @@ mod tests {
         splitter.push("That is fine. I will no");
         assert_eq!(splitter.next_clause().as_deref(), Some("That is fine."));
         assert_eq!(splitter.finish(true), None);
+    }
+
+    #[test]
+    fn of_a_text_that_broke_off_only_a_sentence_that_is_surely_whole_is_left() {
+        for (text, left) in [
+            ("Would you like to see one?", Some("Would you like to see one?")),
+            ("That is \"fine.\"", Some("That is \"fine.\"")),
+            ("It is 3.", None),
+            ("Ask Mr.", None),
+            ("It is 3.5 cr", None),
+            ("Each of them has", None),
+            ("बताइए।", Some("बताइए।")),
+        ] {
+            let mut splitter = Splitter::by_sentence();
+            splitter.push(text);
+            assert_eq!(splitter.finish_whole().as_deref(), left, "{text}");
+        }
     }
 
     proptest! {

@@ -28,12 +28,16 @@ pub enum Message {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ToolCall {
     pub id: String,
     pub name: String,
     /// JSON text as the model wrote it.
     pub arguments: String,
+    /// What the provider wants to see again with the call, word for word, and nobody else understands (Gemini's
+    /// `extra_content` with its thought signature).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +193,8 @@ mod tests {
 
     #[test]
     fn neighbours_are_joined_and_calls_answered_once() {
-        let call = ToolCall { id: "c1".to_owned(), name: "record_answer".to_owned(), arguments: "{}".to_owned() };
+        let call =
+            ToolCall { id: "c1".to_owned(), name: "record_answer".to_owned(), arguments: "{}".to_owned(), extra: None };
         let mut history = History::default();
         history.push(Entry::Human("I want".to_owned()));
         history.push(Entry::Human("a flat".to_owned()));

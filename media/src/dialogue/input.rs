@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::ToolCall;
+
 /// Samples per millisecond of the one rate used inside the product: 8 kHz, mono, 16 bit.
 pub const SAMPLES_PER_MS: u64 = 8;
 
@@ -200,12 +202,14 @@ pub enum Input {
         ask: AskId,
         text: String,
     },
-    /// One *complete* call (the client joins the fragments by index). `arguments` is JSON text as the model wrote it.
+    /// A fragment of a call came: no word yet, and no call, but the model is at work.
+    LlmWriting {
+        ask: AskId,
+    },
+    /// One *complete* call (the client joins the fragments by index).
     LlmToolCall {
         ask: AskId,
-        id: String,
-        name: String,
-        arguments: String,
+        call: ToolCall,
     },
     /// Ends the request, after its last delta and tool call. Either this or `LlmFailed`, once.
     LlmDone {

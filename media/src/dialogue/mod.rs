@@ -304,6 +304,7 @@ impl Dialogue {
     fn is_stale(&self, input: &Input) -> bool {
         match input {
             Input::LlmDelta { ask, .. }
+            | Input::LlmWriting { ask }
             | Input::LlmToolCall { ask, .. }
             | Input::LlmDone { ask, .. }
             | Input::LlmFailed { ask, .. } => {
@@ -364,7 +365,8 @@ impl Dialogue {
             Input::MachineVerdict => self.on_machine_verdict(),
             Input::RecordingReady => self.on_recording_ready(),
             Input::LlmDelta { text, .. } => self.on_llm_delta(&text),
-            Input::LlmToolCall { id, name, arguments, .. } => self.on_llm_tool_call(id, name, arguments),
+            Input::LlmWriting { .. } => self.note_sign(),
+            Input::LlmToolCall { call, .. } => self.on_llm_tool_call(call),
             Input::LlmDone { finish, .. } => self.on_llm_done(finish),
             Input::LlmFailed { kind, .. } => self.on_llm_failed(kind),
             Input::ToolResult { call_id, outcome } => self.on_tool_result(&call_id, outcome),

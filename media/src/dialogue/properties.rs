@@ -25,6 +25,7 @@ enum Event {
     Key(char),
     Beep,
     Delta { back: usize, text: usize },
+    Writing { back: usize },
     Call { back: usize, tool: usize },
     Done { back: usize, finish: LlmFinish },
     Fail { back: usize, failure: LlmFailure },
@@ -84,6 +85,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop::sample::select(vec!['1', '#', 'x']).prop_map(Event::Key),
         1 => Just(Event::Beep),
         10 => (back(), 0..ANSWERS.len()).prop_map(|(back, text)| Event::Delta { back, text }),
+        1 => back().prop_map(|back| Event::Writing { back }),
         3 => (back(), 0..TOOLS.len()).prop_map(|(back, tool)| Event::Call { back, tool }),
         8 => (back(), prop::sample::select(vec![LlmFinish::Stop, LlmFinish::ToolCalls, LlmFinish::Length, LlmFinish::Refused])).prop_map(|(back, finish)| Event::Done { back, finish }),
         2 => (back(), prop::sample::select(vec![LlmFailure::Unavailable, LlmFailure::Misconfigured])).prop_map(|(back, failure)| Event::Fail { back, failure }),
@@ -167,11 +169,15 @@ impl World {
             Event::Delta { back, text } => {
                 Input::LlmDelta { ask: at(&self.asks, back)?, text: ANSWERS[text].to_owned() }
             }
+            Event::Writing { back } => Input::LlmWriting { ask: at(&self.asks, back)? },
             Event::Call { back, tool } => Input::LlmToolCall {
                 ask: at(&self.asks, back)?,
-                id: "call_0".to_owned(),
-                name: TOOLS[tool].0.to_owned(),
-                arguments: TOOLS[tool].1.to_owned(),
+                call: ToolCall {
+                    id: "call_0".to_owned(),
+                    name: TOOLS[tool].0.to_owned(),
+                    arguments: TOOLS[tool].1.to_owned(),
+                    extra: None,
+                },
             },
             Event::Done { back, finish } => Input::LlmDone { ask: at(&self.asks, back)?, finish },
             Event::Fail { back, failure } => Input::LlmFailed { ask: at(&self.asks, back)?, kind: failure },

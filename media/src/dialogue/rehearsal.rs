@@ -24,6 +24,8 @@ pub(super) enum Answer {
     /// (name, arguments) each, after the text.
     Calls(&'static str, Vec<(&'static str, &'static str)>),
     Fails(LlmFailure),
+    /// Breaks off behind these words.
+    Breaks(&'static str, LlmFailure),
     Silent,
 }
 
@@ -284,11 +286,16 @@ impl Rehearsal {
                 self.at(at, Input::LlmDelta { ask, text: text.to_owned() });
                 for (number, (name, arguments)) in calls.into_iter().enumerate() {
                     let id = format!("c{}-{number}", ask.0);
-                    self.at(at, Input::LlmToolCall { ask, id, name: name.to_owned(), arguments: arguments.to_owned() });
+                    let (name, arguments) = (name.to_owned(), arguments.to_owned());
+                    self.at(at, Input::LlmToolCall { ask, call: ToolCall { id, name, arguments, extra: None } });
                 }
                 self.at(at, Input::LlmDone { ask, finish: LlmFinish::ToolCalls });
             }
             Answer::Fails(kind) => self.at(at, Input::LlmFailed { ask, kind }),
+            Answer::Breaks(text, kind) => {
+                self.at(at, Input::LlmDelta { ask, text: text.to_owned() });
+                self.at(at, Input::LlmFailed { ask, kind });
+            }
             Answer::Silent => {}
         }
     }

@@ -49,6 +49,8 @@ pub(crate) struct Reply {
     /// A note to the model for every request of this reply.
     pub(crate) note: Option<&'static str>,
     pub(crate) retried: bool,
+    /// The round whose answer broke off behind what was said, and was asked for again. Once per reply.
+    pub(crate) continued: Option<usize>,
     /// All that was sent to speech so far is the bridge over a gap: the answer is still to come.
     pub(crate) only_bridged: bool,
     /// Tool calls per answer of the model. The last one is the current round.
@@ -90,6 +92,7 @@ impl Reply {
             ask: None,
             note: None,
             retried: false,
+            continued: None,
             only_bridged: false,
             rounds: vec![Vec::new()],
             awaits_tools: false,
@@ -117,6 +120,11 @@ impl Reply {
     /// Has anything been said that answers the human?
     pub(crate) fn says_something(&self) -> bool {
         !self.speech.is_empty() && !self.only_bridged
+    }
+
+    /// Is the answer that is being made the rest of one that broke off?
+    pub(crate) fn continues(&self) -> bool {
+        self.continued == Some(self.round())
     }
 
     /// Where the playout is, interpolated between the pacer's reports.
@@ -235,8 +243,7 @@ pub(crate) struct Draft {
     /// Normalised words that it answers.
     pub(crate) answers: Vec<String>,
     pub(crate) text: String,
-    /// (id, name, arguments)
-    pub(crate) calls: Vec<(String, String, String)>,
+    pub(crate) calls: Vec<ToolCall>,
     pub(crate) first_token: Option<CallTime>,
     pub(crate) last_token: Option<CallTime>,
     pub(crate) end: Option<Result<LlmFinish, LlmFailure>>,

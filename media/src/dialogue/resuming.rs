@@ -16,7 +16,7 @@ const BACK_AGAIN: &str = "The line had dropped and is back; you have just apolog
                           last words were not answered yet, answer them; otherwise say again what they could not hear of your \
                           last message, and go on.";
 /// For the model, without a bridge: the human heard a sentence break off, and a moment of silence.
-const CARRY_ON: &str =
+pub(super) const CARRY_ON: &str =
     "Your last message was cut off for a moment by the line. Carry on from there, without repeating yourself.";
 
 impl Dialogue {

@@ -16,7 +16,7 @@ use shared::outgoing_message::MessageTemplate;
 
 use super::*;
 
-use Answer::{Calls, Fails, Silent, Text};
+use Answer::{Breaks, Calls, Fails, Silent, Text};
 
 const LONG: &str = "We have three very nice flats near the lake in Whitefield. Each of them has two bedrooms. Would you like to see one?";
 

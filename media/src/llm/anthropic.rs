@@ -10,7 +10,7 @@ use http::{
 };
 use secrecy::SecretString;
 
-use super::{LlmRequest, client::Assemble, openai::bearer};
+use super::{LlmRequest, answer::Assemble, openai::bearer};
 
 /// The version before 2026-10-21: the only one that models older than 4.7 take on Bedrock, and every newer one takes it as well.
 /// What it allows and the later one forbids (temperature and the like) is not sent.

@@ -3,7 +3,7 @@
 //! One HTTP client for the process: its warm connections are what makes the first token early. Dropping the answer drops
 //! the HTTP stream, which is all that cancelling takes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
@@ -11,19 +11,30 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::{
-    LlmPiece, LlmRequest,
+    LlmRequest,
+    answer::Answer,
     anthropic::{self, Messages},
+    bill::{Bill, Estimate},
     openai::{ChatCompletions, Dialect},
-    sse::EventStream,
 };
-use crate::provider::{self, Provider, ProviderError, count_error};
+use crate::{
+    provider::{self, Provider, ProviderError, count_error},
+    usage::Meter,
+};
+
+/// Read of a refusal; what is longer says nothing that we could use.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// Read of a list of models.
+const MAX_LIST_BYTES: usize = 1024 * 1024;
 
 /// Deadlines and retries of one request.
 #[derive(Debug, Clone)]
 pub struct Budget {
-    /// From the request to its first content. A retry happens only inside it: once words have been spoken, a second
-    /// answer would not fit the first.
+    /// From the request to its first content, be it a word or a fragment of a call. A retry happens only inside it: once words
+    /// have been spoken, a second answer would not fit the first.
     pub first_token: Duration,
+    /// Between two pieces of content. Shorter than the dialogue's own patience, which knows nobody to go over to.
+    pub next_token: Duration,
     /// From the request to its end.
     pub total: Duration,
     /// Requests made at most.
@@ -36,6 +47,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             first_token: Duration::from_millis(3_500),
+            next_token: Duration::from_millis(2_500),
             total: Duration::from_secs(30),
             tries: 2,
             backoff: Duration::from_millis(250),
@@ -47,7 +59,11 @@ impl Budget {
     /// While somebody stands by to answer instead: both together must have a token before the human wonders.
     #[must_use]
     pub fn impatient(&self) -> Self {
-        Self { first_token: self.first_token.min(Duration::from_millis(2_000)), ..self.clone() }
+        Self {
+            first_token: self.first_token.min(Duration::from_millis(2_000)),
+            next_token: self.next_token.min(Duration::from_millis(1_500)),
+            ..self.clone()
+        }
     }
 }
 
@@ -56,14 +72,6 @@ impl Budget {
 pub(super) enum Wire {
     Chat(ChatCompletions),
     Messages(Messages),
-}
-
-/// Joins the `data` of events into pieces.
-pub(super) trait Assemble: Send {
-    /// Takes one event; `true` if it was the last.
-    fn event(&mut self, data: &str, out: &mut VecDeque<LlmPiece>) -> Result<bool, ProviderError>;
-    /// The stream has ended: what was gathered, and why it ended. An end without a reason is a cut.
-    fn finish(&mut self, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError>;
 }
 
 /// The client of one endpoint. Cheap to clone.
@@ -171,24 +179,27 @@ impl Llm {
         url.set_path(&format!("{path}/models"));
         let request = self.http.get(url).headers(self.headers.clone()).timeout(Duration::from_secs(3));
         if let Ok(response) = request.send().await {
-            // The connection returns to the pool only when the body has been read.
-            let _ = response.bytes().await;
+            // The connection returns to the pool only when the body has been read; a list of models is some 30 kB.
+            let _ = read_at_most(response, MAX_LIST_BYTES).await;
         }
     }
 
-    /// Asks. Returns once the first piece is there, so that what failed before it could be retried.
-    pub async fn ask(&self, request: &LlmRequest) -> Result<Answer, ProviderError> {
+    /// Asks. Returns once the first piece is there, so that what failed before it could be retried. Every try is charged to
+    /// `meter` when it goes, but for those that were refused.
+    pub async fn ask(&self, request: &LlmRequest, meter: &Meter) -> Result<Answer, ProviderError> {
         let body = match &self.wire {
             Wire::Chat(wire) => wire.body(request, &self.model),
             Wire::Messages(wire) => wire.body(request, &self.model),
         };
+        let prompt = Estimate::of_request(request);
         let began = Instant::now();
         let first_by = began + self.budget.first_token;
         let total_by = began + self.budget.total;
         let mut tried = 0;
         loop {
             tried += 1;
-            let attempt = self.attempt(&body, total_by);
+            let bill = Bill::new(meter, self.provider, &self.model, prompt);
+            let attempt = self.attempt(&body, total_by, bill);
             let outcome = match timeout_at(first_by, attempt).await {
                 Ok(outcome) => outcome,
                 Err(_elapsed) => {
@@ -212,34 +223,27 @@ impl Llm {
         }
     }
 
-    async fn attempt(&self, body: &bytes::Bytes, total_by: Instant) -> Result<Answer, Failed> {
-        let response = self
-            .http
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .body(body.clone())
-            .send()
-            .await
-            .map_err(|error| ProviderError::Unavailable { cause: cause_of(&error).into() })?;
+    async fn attempt(&self, body: &bytes::Bytes, total_by: Instant, mut bill: Bill) -> Result<Answer, Failed> {
+        let request = self.http.post(self.url.clone()).headers(self.headers.clone()).body(body.clone());
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                if error.is_connect() {
+                    bill.waive();
+                }
+                return Err(ProviderError::Unavailable { cause: cause_of(&error).into() }.into());
+            }
+        };
         if !response.status().is_success() {
+            bill.waive();
             return Err(refusal(response).await);
         }
-        let mut answer = Answer {
-            provider: self.provider,
-            response,
-            events: EventStream::default(),
-            assembler: match &self.wire {
-                Wire::Chat(wire) => wire.assembler(),
-                Wire::Messages(wire) => wire.assembler(),
-            },
-            ready: VecDeque::new(),
-            finished: false,
-            total_by,
-            total: self.budget.total,
+        let assembler = match &self.wire {
+            Wire::Chat(wire) => wire.assembler(),
+            Wire::Messages(wire) => wire.assembler(),
         };
-        if let Some(first) = answer.pull().await? {
-            answer.ready.push_front(first);
-        }
+        let mut answer = Answer::new(self.provider, response, assembler, bill, &self.budget, total_by);
+        answer.begin().await?;
         Ok(answer)
     }
 }
@@ -263,12 +267,24 @@ impl From<ProviderError> for Failed {
     }
 }
 
+/// The body, unless it breaks off or is longer.
+async fn read_at_most(mut response: reqwest::Response, most: usize) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.ok()? {
+        if body.len() + bytes.len() > most {
+            return None;
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Some(body)
+}
+
 /// Reads the error body, which names the code that a status alone does not (`insufficient_quota`).
 async fn refusal(response: reqwest::Response) -> Failed {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let told = headers.get("x-should-retry").and_then(|value| value.to_str().ok()).map(|value| value == "true");
-    let code = response.bytes().await.ok().and_then(|body| provider::error_code(&body));
+    let code = read_at_most(response, MAX_ERROR_BYTES).await.and_then(|body| provider::error_code(&body));
     let failed = Failed::from(ProviderError::from_status(status, code.as_deref(), &headers));
     Failed { may_retry: told.unwrap_or(failed.may_retry), ..failed }
 }
@@ -281,65 +297,5 @@ pub(crate) fn cause_of(error: &reqwest::Error) -> &'static str {
         "timeout"
     } else {
         "transport"
-    }
-}
-
-/// An answer as it comes. Dropping it cancels the request.
-pub struct Answer {
-    provider: Provider,
-    response: reqwest::Response,
-    events: EventStream,
-    assembler: Box<dyn Assemble>,
-    ready: VecDeque<LlmPiece>,
-    finished: bool,
-    total_by: Instant,
-    total: Duration,
-}
-
-impl Answer {
-    /// The next piece; `None` after [`LlmPiece::Done`]. An error ends the answer: what came before it stands.
-    pub async fn next(&mut self) -> Result<Option<LlmPiece>, ProviderError> {
-        let outcome = match timeout_at(self.total_by, self.pull()).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(ProviderError::TimedOut { stage: "total", after: self.total }),
-        };
-        outcome.inspect_err(|error| {
-            self.finished = true;
-            count_error(self.provider, error);
-        })
-    }
-
-    async fn pull(&mut self) -> Result<Option<LlmPiece>, ProviderError> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Ok(Some(piece));
-            }
-            if self.finished {
-                return Ok(None);
-            }
-            while let Some(data) = self.events.next_event() {
-                if self.assembler.event(&data, &mut self.ready)? {
-                    self.finish()?;
-                    break;
-                }
-            }
-            if !self.ready.is_empty() || self.finished {
-                continue;
-            }
-            match self.response.chunk().await {
-                Ok(Some(bytes)) => self
-                    .events
-                    .feed(&bytes)
-                    .map_err(|_too_long| ProviderError::Cut { cause: "line_too_long".into() })?,
-                // Some servers end without their last event: whole if it said why it stopped, cut otherwise.
-                Ok(None) => self.finish()?,
-                Err(_) => return Err(ProviderError::Cut { cause: "transport".into() }),
-            }
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), ProviderError> {
-        self.finished = true;
-        self.assembler.finish(&mut self.ready)
     }
 }

@@ -1,17 +1,21 @@
 //! The language model: a conversation in, words and tool calls out, as they are generated.
 
+mod answer;
 mod anthropic;
+mod bill;
 mod client;
 pub(crate) mod openai;
 mod sse;
 
 use std::sync::Arc;
 
+pub use answer::Answer;
+pub use bill::Estimate;
 pub(crate) use client::cause_of;
-pub use client::{Answer, Budget, BuildError, Llm, http_client};
+pub use client::{Budget, BuildError, Llm, http_client};
 
 use crate::{
-    dialogue::{LlmFailure, LlmFinish, Message, ToolSpec},
+    dialogue::{LlmFailure, LlmFinish, Message, ToolCall, ToolSpec},
     provider::ProviderError,
 };
 
@@ -31,15 +35,10 @@ pub struct LlmRequest {
 pub enum LlmPiece {
     /// Words.
     Delta(String),
-    /// One complete function call; `arguments` is JSON text as the model wrote it.
-    ToolCall {
-        /// The provider's id of the call.
-        id: String,
-        /// The function.
-        name: String,
-        /// Not validated.
-        arguments: String,
-    },
+    /// A fragment of a function call, so big: no word yet, but the model is at work.
+    Writing(Estimate),
+    /// One complete function call, with the provider's id; its arguments are not validated.
+    ToolCall(ToolCall),
     /// The end, after everything else.
     Done {
         /// Why it stopped.

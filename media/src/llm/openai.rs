@@ -6,7 +6,7 @@ mod request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{LlmRequest, client::Assemble};
+use super::{LlmRequest, answer::Assemble};
 use crate::provider::Provider;
 
 /// Which of OpenAI's own fields somebody who speaks its wire takes.

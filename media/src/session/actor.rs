@@ -340,19 +340,20 @@ impl Actor {
         let breaks = goes_on(reason) && !is_stored;
         // Full: then it is closed by the drop of its queue below.
         let _ = self.pacer.try_send(if breaks { PacerCommand::Break } else { PacerCommand::Close });
-        let Self { mut tasks, hearing, stt, mouth, thinker, model, pacer, inbox, reports, .. } = self;
+        let Self { mut tasks, hearing, stt, mouth, thinker, model, pacer, inbox, reports, recorder, meter, .. } = self;
         drop((hearing, stt, mouth, thinker, model, pacer, inbox, reports));
-        if breaks {
-            return tasks.shutdown().await;
+        if !breaks {
+            let leaving = async {
+                while tasks.join_next().await.is_some() {}
+                // The carrier answers our close; what it still sends is of no interest.
+                while let Some(Ok(_)) = carrier.next().await {}
+            };
+            // Those that stay are ended below.
+            let _ = timeout(LEAVE_WITHIN, leaving).await;
         }
-        let leaving = async {
-            while tasks.join_next().await.is_some() {}
-            // The carrier answers our close; what it still sends is of no interest.
-            while let Some(Ok(_)) = carrier.next().await {}
-        };
-        if timeout(LEAVE_WITHIN, leaving).await.is_err() {
-            tasks.shutdown().await;
-        }
+        tasks.shutdown().await;
+        // An answer that was still being made is charged when its task is over.
+        recorder.put(Entry::Usage(meter.used()));
     }
 
     // ---- the dialogue -----------------------------------------------------------------------------------------------

@@ -137,7 +137,8 @@ impl Actor {
         self.clock.answered(ask, self.at(asked_at), self.at(arrived_at));
         let input = match what {
             Ok(LlmPiece::Delta(text)) => Input::LlmDelta { ask, text },
-            Ok(LlmPiece::ToolCall { id, name, arguments }) => Input::LlmToolCall { ask, id, name, arguments },
+            Ok(LlmPiece::Writing(_)) => Input::LlmWriting { ask },
+            Ok(LlmPiece::ToolCall(call)) => Input::LlmToolCall { ask, call },
             Ok(LlmPiece::Done { finish, usage }) => {
                 if let Some(usage) = usage {
                     metrics::counter!("llm_tokens_total", "kind" => "prompt").increment(usage.prompt_tokens);

@@ -5,20 +5,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use shared::ledger::Unit;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::actor::LlmEvent;
 use crate::{
-    dialogue::{AskId, LlmFailure, LlmFinish, Message},
+    dialogue::{AskId, LlmFailure, LlmFinish},
     health::Health,
-    llm::{self, Answer, Llm, LlmPiece, LlmRequest, Usage},
+    llm::{self, Answer, Llm, LlmPiece, LlmRequest},
     provider::{FailOver, Part, ProviderError},
     usage::Meter,
 };
-
-/// A token is about this many characters, where nobody counted.
-const CHARS_PER_TOKEN: usize = 4;
 
 /// Cheap to clone: each request runs in a task of its own.
 #[derive(Clone)]
@@ -63,26 +59,20 @@ impl Thinker {
                 return;
             }
         };
-        let mut bill = Bill::new(&self.meter, &self.choices[at], &request);
         let mut empty = true;
         loop {
             let what = match answer.next().await {
-                Ok(Some(piece)) => {
-                    bill.note(&piece);
-                    match piece {
-                        LlmPiece::Done { finish: LlmFinish::Stop, .. } if empty => Err(LlmFailure::Empty),
-                        piece => Ok(piece),
-                    }
-                }
+                Ok(Some(LlmPiece::Done { finish: LlmFinish::Stop, .. })) if empty => Err(LlmFailure::Empty),
+                Ok(Some(piece)) => Ok(piece),
                 Ok(None) => return self.health.worked(Part::Llm, self.choices[at].provider(), asked_at),
                 Err(error) => {
-                    // What was said stands. The dialogue asks again if nothing was, and then somebody else answers.
+                    // What was said stands. The dialogue asks for the rest, and then somebody else answers.
                     let failure = llm::failure(&error);
                     self.go_over(at, error).await;
                     Err(failure)
                 }
             };
-            empty = false;
+            empty &= matches!(what, Ok(LlmPiece::Writing(_)));
             let over = what.is_err();
             if self.events.send(event(what)).await.is_err() || over {
                 return;
@@ -94,7 +84,7 @@ impl Thinker {
     async fn begin(&self, request: &LlmRequest) -> Result<(usize, Answer), ProviderError> {
         loop {
             let at = self.current.load(Ordering::Relaxed);
-            let error = match self.choices[at].ask(request).await {
+            let error = match self.choices[at].ask(request, &self.meter).await {
                 Ok(answer) => return Ok((at, answer)),
                 Err(error) => error,
             };
@@ -115,51 +105,5 @@ impl Thinker {
             let _ = self.overs.send(over).await;
         }
         true
-    }
-}
-
-/// What one answer is charged for. An answer that is dropped or cut never says: then it is estimated.
-struct Bill<'a> {
-    meter: &'a Meter,
-    llm: &'a Llm,
-    prompt_chars: usize,
-    answer_chars: usize,
-    usage: Option<Usage>,
-}
-
-impl<'a> Bill<'a> {
-    fn new(meter: &'a Meter, llm: &'a Llm, request: &LlmRequest) -> Self {
-        let chars = |message: &Message| match message {
-            Message::System { text } | Message::User { text } => text.chars().count(),
-            Message::Assistant { text, tool_calls } => {
-                text.chars().count() + tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>()
-            }
-            Message::Tool { content, .. } => content.chars().count(),
-        };
-        let tools: usize = request.tools.iter().map(|tool| tool.description.len() + tool.name.len()).sum();
-        let prompt_chars = request.messages.iter().map(chars).sum::<usize>() + tools;
-        Self { meter, llm, prompt_chars, answer_chars: 0, usage: None }
-    }
-
-    fn note(&mut self, piece: &LlmPiece) {
-        match piece {
-            LlmPiece::Delta(text) => self.answer_chars += text.chars().count(),
-            LlmPiece::ToolCall { arguments, .. } => self.answer_chars += arguments.len(),
-            LlmPiece::Done { usage, .. } => self.usage = *usage,
-        }
-    }
-}
-
-impl Drop for Bill<'_> {
-    fn drop(&mut self) {
-        let usage = self.usage.unwrap_or(Usage {
-            prompt_tokens: self.prompt_chars.div_ceil(CHARS_PER_TOKEN) as u64,
-            cached_tokens: 0,
-            completion_tokens: self.answer_chars.div_ceil(CHARS_PER_TOKEN) as u64,
-        });
-        let count = |unit, tokens| self.meter.counter(self.llm.provider(), self.llm.model(), unit).add(tokens);
-        count(Unit::LlmInputToken, usage.prompt_tokens.saturating_sub(usage.cached_tokens));
-        count(Unit::LlmCachedToken, usage.cached_tokens);
-        count(Unit::LlmOutputToken, usage.completion_tokens);
     }
 }

@@ -5,13 +5,17 @@
 //!
 //! | Name | What happens | `value` |
 //! |---|---|---|
-//! | `anthropic.refuse` | an error before the first byte | HTTP status (529) |
+//! | `anthropic.refuse` | an error before the first byte | HTTP status, or `{"status", "retry_after"}` in seconds (529) |
 //! | `anthropic.slow` | the first token comes late | milliseconds (5 000) |
 //! | `anthropic.stall` | the stream goes silent but stays open | pieces that come before (0) |
 //! | `anthropic.cut` | the connection breaks in the middle | pieces that come before (3) |
 //! | `anthropic.error_midstream` | an `error` event, then the end | pieces that come before (3) |
 //! | `anthropic.length` | `stop_reason` is `max_tokens`, the answer is cut | pieces that are kept (4) |
+//! | `anthropic.finish` | `stop_reason` is this one | its name (`pause_turn`) |
+//! | `anthropic.truncated` | the stream ends as if it were whole, without saying why | pieces that come before (3) |
 //! | `anthropic.refusal` | the model refuses | – |
+//! | `anthropic.utf8_split` | typographic quotes, sent in pieces of 1 to 7 bytes | – |
+//! | `anthropic.args_by_letter` | the arguments of calls come letter by letter | – |
 
 mod request;
 mod stream;
@@ -31,7 +35,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::{environment, world::World};
+use crate::{environment, openai::in_small_pieces, world::World};
 use request::Request;
 
 /// How fast the simulated model is.
@@ -70,11 +74,13 @@ pub fn router_with(settings: Settings) -> Router<Arc<World>> {
 struct Error {
     status: u16,
     message: String,
+    /// Seconds.
+    retry_after: Option<u64>,
 }
 
 impl Error {
     fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: None }
     }
 
     fn invalid(message: impl Into<String>) -> Self {
@@ -101,7 +107,11 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.body())).into_response()
+        let mut response = (status, Json(self.body())).into_response();
+        if let Some(secs) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
     }
 }
 
@@ -135,8 +145,9 @@ async fn answer(world: &Arc<World>, settings: &Settings, headers: &HeaderMap, bo
     let request = Request::read(body, version)?;
     let fault = |name: &str| world.faults.take(name, &request.model);
     if let Some(value) = fault("anthropic.refuse") {
-        let status = value.as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(529);
-        return Err(Error::new(status, "refused by a fault"));
+        let status = value.as_u64().or(value["status"].as_u64());
+        let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(529);
+        return Err(Error { retry_after: value["retry_after"].as_u64(), ..Error::new(status, "refused by a fault") });
     }
     let answer = stream::Answer::to(&request, world);
     world.log.record(
@@ -149,7 +160,8 @@ async fn answer(world: &Arc<World>, settings: &Settings, headers: &HeaderMap, bo
     if !request.stream {
         return Ok(Json(answer.body(&request)).into_response());
     }
-    let body = Body::from_stream(stream::body(&request, &answer, settings.tokens_per_second, world));
+    let body = stream::body(&request, &answer, settings.tokens_per_second, world);
+    let body = if answer.split_bytes { Body::from_stream(in_small_pieces(body)) } else { Body::from_stream(body) };
     Ok(([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response())
 }
 

@@ -23,6 +23,9 @@ pub(super) struct Answer {
     calls: Vec<(String, Call)>,
     pub stop_reason: &'static str,
     output_tokens: usize,
+    /// To be sent in pieces that cut characters apart.
+    pub split_bytes: bool,
+    by_letter: bool,
 }
 
 impl Answer {
@@ -34,6 +37,8 @@ impl Answer {
             calls: Vec::new(),
             stop_reason: "end_turn",
             output_tokens: 0,
+            split_bytes: fault("anthropic.utf8_split").is_some(),
+            by_letter: fault("anthropic.args_by_letter").is_some(),
         };
         if fault("anthropic.refusal").is_some() {
             answer.stop_reason = "refusal";
@@ -46,6 +51,16 @@ impl Answer {
             if !answer.calls.is_empty() {
                 answer.stop_reason = "tool_use";
             }
+        }
+        if answer.split_bytes {
+            answer.text = format!("“{}” …", answer.text.replace('\'', "’"));
+        }
+        if let Some(reason) = fault("anthropic.finish") {
+            answer.stop_reason = match reason.as_str() {
+                Some("stop_sequence") => "stop_sequence",
+                Some("model_context_window_exceeded") => "model_context_window_exceeded",
+                _ => "pause_turn",
+            };
         }
         let of_calls: usize =
             answer.calls.iter().map(|(_, call)| tokens(&call.arguments.to_string()).count() + 4).sum();
@@ -103,8 +118,13 @@ impl Answer {
         }
         for (id, call) in &self.calls {
             let arguments = call.arguments.to_string();
+            let fragments: Vec<&str> = if self.by_letter {
+                arguments.split("").filter(|letter| !letter.is_empty()).collect()
+            } else {
+                tokens(&arguments).collect()
+            };
             let deltas =
-                tokens(&arguments).map(|token| json!({ "type": "input_json_delta", "partial_json": token })).collect();
+                fragments.iter().map(|json| json!({ "type": "input_json_delta", "partial_json": json })).collect();
             block(json!({ "type": "tool_use", "id": id, "name": call.name, "input": {} }), deltas);
         }
         let delta = json!({ "stop_reason": self.stop_reason, "stop_sequence": null });
@@ -137,6 +157,7 @@ pub(super) fn body(
     };
     let (stall, cut, error) =
         (fault("anthropic.stall", 0), fault("anthropic.cut", 3), fault("anthropic.error_midstream", 3));
+    let truncated = fault("anthropic.truncated", 3);
     let token_time = Duration::from_secs(1) / u32::try_from(tokens_per_second.max(1)).unwrap_or(u32::MAX);
     let mut steps = Vec::new();
     let mut pieces = 0;
@@ -144,6 +165,9 @@ pub(super) fn body(
         if is_piece {
             if error == Some(pieces) {
                 steps.push(Step::Send(line(&Error::new(529, "Overloaded").body())));
+                break;
+            }
+            if truncated == Some(pieces) {
                 break;
             }
             if cut == Some(pieces) {

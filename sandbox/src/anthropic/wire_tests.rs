@@ -92,3 +92,39 @@ async fn what_anthropic_refuses_is_refused() {
         "temperature": 1.0, "messages": [{ "role": "user", "content": "hi" }] }));
     assert_eq!(newer.send().await.unwrap().status(), 400);
 }
+
+#[tokio::test]
+async fn characters_and_arguments_are_cut_apart_on_request() {
+    let service = service().await;
+    service.arm("anthropic.utf8_split", json!(null));
+    let mut response = ask(&service, json!({})).await;
+    let (mut bytes, mut cut_apart) = (Vec::new(), false);
+    while let Some(piece) = response.chunk().await.unwrap() {
+        cut_apart |= std::str::from_utf8(&piece).is_err();
+        bytes.extend_from_slice(&piece);
+    }
+    assert!(cut_apart && String::from_utf8(bytes).unwrap().contains('“'));
+
+    service.arm("anthropic.args_by_letter", json!(null));
+    let tools = json!([{ "name": "mark_do_not_call", "input_schema": { "type": "object", "properties": { "note": { "type": "string" } } } }]);
+    let asked = json!({ "tools": tools, "messages": [{ "role": "user", "content": "Do not call me again." }] });
+    let events = events(ask(&service, asked).await).await;
+    let fragments: Vec<&str> = events.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
+    assert!(fragments.len() > 5 && fragments.iter().all(|fragment| fragment.chars().count() == 1), "{fragments:?}");
+}
+
+#[tokio::test]
+async fn it_asks_for_patience_and_stops_for_reasons_of_its_own() {
+    let service = service().await;
+    service.arm("anthropic.refuse", json!({ "status": 429, "retry_after": 1 }));
+    let limited = ask(&service, json!({})).await;
+    assert_eq!((limited.status().as_u16(), &limited.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    for reason in ["pause_turn", "stop_sequence", "model_context_window_exceeded"] {
+        service.arm("anthropic.finish", json!(reason));
+        let events = events(ask(&service, json!({})).await).await;
+        assert_eq!(events[events.len() - 2]["delta"]["stop_reason"], reason);
+    }
+    service.arm("anthropic.truncated", json!(2));
+    let events = events(ask(&service, json!({})).await).await;
+    assert!(events.iter().all(|event| event["type"] != "message_stop" && event["delta"]["stop_reason"].is_null()));
+}

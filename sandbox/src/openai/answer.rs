@@ -3,7 +3,11 @@
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::request::{Format, Request};
+use super::{
+    completions::Flavor,
+    gemini,
+    request::{Format, Request},
+};
 use crate::{
     brain::{self, Call},
     world::World,
@@ -25,10 +29,11 @@ pub(super) struct Answer {
     pub completion_tokens: usize,
     /// To be sent in pieces that cut characters apart.
     pub split_bytes: bool,
+    pub flavor: Flavor,
 }
 
 impl Answer {
-    pub(super) fn to(request: &Request, world: &World) -> Self {
+    pub(super) fn to(request: &Request, world: &World, flavor: Flavor) -> Self {
         let fault = |name: &str| world.faults.take(name, &request.fault_key);
         let mut answer = Self {
             id: random_id("chatcmpl-"),
@@ -39,6 +44,7 @@ impl Answer {
             finish_reason: "stop",
             completion_tokens: 0,
             split_bytes: fault("openai.utf8_split").is_some(),
+            flavor,
         };
         if fault("openai.refusal").is_some() {
             answer.refusal = Some("I'm sorry, but I can't help with that.".into());
@@ -58,7 +64,11 @@ impl Answer {
             Format::Text => {
                 let reply = brain::reply(&request.conversation);
                 self.text = Some(reply.text).filter(|text| !text.is_empty());
-                self.calls = reply.calls.into_iter().map(|call| (random_id("call_"), call)).collect();
+                let id = || match self.flavor {
+                    Flavor::OpenAi => random_id("call_"),
+                    Flavor::Gemini => format!("function-call-{}", rand::rng().random::<u64>()),
+                };
+                self.calls = reply.calls.into_iter().map(|call| (id(), call)).collect();
                 if !self.calls.is_empty() {
                     self.finish_reason = "tool_calls";
                 }
@@ -103,7 +113,9 @@ impl Answer {
     pub(super) fn body(&self, request: &Request) -> Value {
         let mut message =
             json!({ "role": "assistant", "content": self.text, "refusal": self.refusal, "annotations": [] });
-        if !self.calls.is_empty() {
+        if !self.calls.is_empty() && self.flavor == Flavor::Gemini {
+            message["tool_calls"] = gemini::calls(&self.calls);
+        } else if !self.calls.is_empty() {
             let call = |(id, call): &(String, Call)| json!({ "id": id, "type": "function", "function": { "name": call.name, "arguments": call.arguments.to_string() } });
             message["tool_calls"] = self.calls.iter().map(call).collect();
         }

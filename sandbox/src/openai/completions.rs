@@ -13,8 +13,15 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Settings, answer::Answer, authorize, error::Error, request::Request, stream};
+use super::{Settings, answer::Answer, authorize, error::Error, gemini, request::Request, stream};
 use crate::world::World;
+
+/// Whose words are spoken here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flavor {
+    OpenAi,
+    Gemini,
+}
 
 /// A longer body is logged by its length only.
 const MAX_LOGGED_BYTES: usize = 64 << 10;
@@ -25,19 +32,43 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    respond(&world, &settings, &headers, &body, Flavor::OpenAi).await
+}
+
+pub(super) async fn create_at_gemini(
+    State(world): State<Arc<World>>,
+    Extension(settings): Extension<Arc<Settings>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    respond(&world, &settings, &headers, &body, Flavor::Gemini).await
+}
+
+async fn respond(
+    world: &Arc<World>,
+    settings: &Settings,
+    headers: &HeaderMap,
+    body: &Bytes,
+    flavor: Flavor,
+) -> Response {
     let began = Instant::now();
     let request_id = format!("req_{:032x}", rand::rng().random::<u128>());
     let length = body.len();
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let logged = if length <= MAX_LOGGED_BYTES { &body } else { &Value::Null };
     world.log.record("openai", "chat.asked", json!({ "request_id": request_id, "bytes": length, "body": logged }));
 
-    let mut response = match answer(&world, &settings, &headers, &body, &request_id).await {
+    let mut response = match answer(world, settings, headers, &body, &request_id, flavor).await {
         Ok(response) => response,
         Err(error) => {
             let data = json!({ "request_id": request_id, "status": error.status.as_u16(), "code": error.code, "error": error.body() });
             world.log.record("openai", "chat.refused", data);
-            error.into_response()
+            match flavor {
+                Flavor::OpenAi => error.into_response(),
+                Flavor::Gemini => {
+                    (error.status, Json(gemini::refusal(error.status.as_u16(), &error.message))).into_response()
+                }
+            }
         }
     };
     let took_ms = began.elapsed().as_millis().to_string();
@@ -62,13 +93,20 @@ async fn answer(
     headers: &HeaderMap,
     body: &Value,
     request_id: &str,
+    flavor: Flavor,
 ) -> Result<Response, Error> {
     authorize(headers)?;
+    if flavor == Flavor::Gemini {
+        gemini::check(body)?;
+    }
     let request = Request::read(body)?;
+    if world.faults.take("openai.shut_down", &request.fault_key).is_some() {
+        return Err(Error::unknown_model(request.model));
+    }
     if let Some(value) = world.faults.take("openai.refuse", &request.fault_key) {
         return Err(Error::from_fault(&value));
     }
-    let answer = Answer::to(&request, world);
+    let answer = Answer::to(&request, world, flavor);
     let calls: Vec<Value> = answer
         .calls
         .iter()

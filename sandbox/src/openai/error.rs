@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone)]
 pub(super) struct Error {
     pub status: StatusCode,
-    message: String,
+    pub message: String,
     kind: &'static str,
     param: Option<String>,
     pub code: Option<String>,
     retry_after: Option<u64>,
+    retry_after_ms: Option<u64>,
 }
 
 impl Error {
@@ -26,6 +27,7 @@ impl Error {
             param: Some(param.into()).filter(|param| !param.is_empty()),
             code: None,
             retry_after: None,
+            retry_after_ms: None,
         }
     }
 
@@ -48,7 +50,7 @@ impl Error {
         Self { status: StatusCode::NOT_FOUND, ..Self::invalid("", message).with_code("model_not_found") }
     }
 
-    /// What the `openai.refuse` fault asks for: a status, or an object with status, code, retry_after.
+    /// What the `openai.refuse` fault asks for: a status, or an object with status, code, retry_after, retry_after_ms.
     pub(super) fn from_fault(value: &Value) -> Self {
         let status = value.as_u64().or(value["status"].as_u64()).unwrap_or(429);
         let status = u16::try_from(status)
@@ -80,6 +82,7 @@ impl Error {
             param: None,
             code: code.map(str::to_owned),
             retry_after: value["retry_after"].as_u64(),
+            retry_after_ms: value["retry_after_ms"].as_u64(),
         }
     }
 
@@ -98,6 +101,9 @@ impl IntoResponse for Error {
         let mut response = (self.status, Json(self.body())).into_response();
         if let Some(secs) = self.retry_after {
             response.headers_mut().insert("retry-after", HeaderValue::from(secs));
+        }
+        if let Some(ms) = self.retry_after_ms {
+            response.headers_mut().insert("retry-after-ms", HeaderValue::from(ms));
         }
         response
     }

@@ -5,7 +5,7 @@
 //!
 //! | Name | What happens | `value` |
 //! |---|---|---|
-//! | `openai.refuse` | an error before the first byte | HTTP status, or `{"status", "code", "retry_after"}` (429) |
+//! | `openai.refuse` | an error before the first byte | HTTP status, or `{"status", "code", "retry_after", "retry_after_ms"}` (429) |
 //! | `openai.slow` | the first token comes late | milliseconds (5 000) |
 //! | `openai.stall` | the stream goes silent but stays open | pieces that come before (0) |
 //! | `openai.cut` | the connection breaks in the middle | pieces that come before (3) |
@@ -14,17 +14,25 @@
 //! | `openai.length` | `finish_reason` is `length`, the answer is cut | pieces that are kept (4) |
 //! | `openai.refusal` | the model refuses | – |
 //! | `openai.bad_json` | structured output that violates its schema | – |
+//! | `openai.truncated` | the stream ends as if it were whole, without saying why | pieces that come before (3) |
 //! | `openai.utf8_split` | typographic quotes, sent in pieces of 1 to 7 bytes | – |
+//! | `openai.args_by_letter` | the arguments of calls come letter by letter | – |
+//! | `openai.shut_down` | the model has been shut down: 404 `model_not_found` | – |
+//! | `openai.shutdown_date` | the list of models says this day of the model that `match` names | `"YYYY-MM-DD"` |
+//! | `openai.models_refused` | the list of models is refused | HTTP status (503) |
 
 pub(crate) mod answer;
 mod completions;
 mod converse;
 mod error;
+mod gemini;
 mod models;
 mod realtime;
 mod request;
 mod speech;
 mod stream;
+
+pub(crate) use stream::in_small_pieces;
 
 use std::sync::Arc;
 
@@ -67,7 +75,7 @@ pub fn router() -> Router<Arc<World>> {
 pub fn router_with(settings: Settings) -> Router<Arc<World>> {
     Router::new()
         .route("/v1/chat/completions", post(completions::create))
-        .route("/v1beta/openai/chat/completions", post(completions::create))
+        .route("/v1beta/openai/chat/completions", post(completions::create_at_gemini))
         .route("/v1/audio/speech", post(speech::speak))
         .route("/v1/realtime", get(realtime::connect))
         .route("/v1/models", get(models::list))
@@ -76,10 +84,11 @@ pub fn router_with(settings: Settings) -> Router<Arc<World>> {
         .layer(Extension(Arc::new(settings)))
 }
 
-/// `Authorization: Bearer <key>`.
+/// `Authorization: Bearer <key>`, or Sarvam's own header.
 fn authorize(headers: &HeaderMap) -> Result<(), error::Error> {
-    let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match header.strip_prefix("Bearer ").map(str::trim) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|header| header.strip_prefix("Bearer "));
+    match bearer.or(text("api-subscription-key")).map(str::trim) {
         None | Some("") => Err(error::Error::no_key()),
         Some("bad-key") => Err(error::Error::bad_key()),
         Some(_) => Ok(()),

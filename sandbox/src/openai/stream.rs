@@ -10,7 +10,9 @@ use tokio::time::sleep;
 use super::{
     Settings,
     answer::{Answer, tokens},
+    completions::Flavor,
     error::Error,
+    gemini,
     request::Request,
 };
 use crate::world::World;
@@ -44,7 +46,8 @@ pub(super) fn body(
     settings: &Settings,
     world: &Arc<World>,
 ) -> impl Stream<Item = Result<Bytes, Cut>> + use<> {
-    let steps = with_faults(events(request, answer), request, settings, world);
+    let by_letter = world.faults.take("openai.args_by_letter", &request.fault_key).is_some();
+    let steps = with_faults(events(request, answer, by_letter), request, settings, world);
     stream::iter(steps).filter_map(|step| async move {
         match step {
             Step::Wait(time) => {
@@ -63,7 +66,7 @@ struct Event {
     is_piece: bool,
 }
 
-fn events(request: &Request, answer: &Answer) -> Vec<Event> {
+fn events(request: &Request, answer: &Answer, by_letter: bool) -> Vec<Event> {
     let envelope = |choices: Value, usage: Value| {
         json!({
             "id": answer.id,
@@ -86,6 +89,10 @@ fn events(request: &Request, answer: &Answer) -> Vec<Event> {
         ),
         is_piece: false,
     }];
+    if answer.flavor == Flavor::Gemini {
+        // The role comes with the first piece.
+        events.clear();
+    }
     let mut piece = |delta: Value| events.push(Event { data: chunk(delta, Value::Null), is_piece: true });
     for token in tokens(answer.refusal.as_deref().unwrap_or_default()) {
         piece(json!({ "refusal": token }));
@@ -93,16 +100,32 @@ fn events(request: &Request, answer: &Answer) -> Vec<Event> {
     for token in tokens(answer.text.as_deref().unwrap_or_default()) {
         piece(json!({ "content": token }));
     }
-    for (index, (id, call)) in answer.calls.iter().enumerate() {
+    if answer.flavor == Flavor::Gemini && !answer.calls.is_empty() {
+        piece(json!({ "tool_calls": gemini::calls(&answer.calls) }));
+    }
+    let in_fragments = if answer.flavor == Flavor::OpenAi { answer.calls.as_slice() } else { &[] };
+    for (index, (id, call)) in in_fragments.iter().enumerate() {
         let function = json!({ "name": call.name, "arguments": "" });
         piece(json!({ "tool_calls": [{ "index": index, "id": id, "type": "function", "function": function }] }));
         let arguments = call.arguments.to_string();
-        for fragment in tokens(&arguments) {
+        let fragments: Vec<&str> = if by_letter {
+            arguments.split("").filter(|letter| !letter.is_empty()).collect()
+        } else {
+            tokens(&arguments).collect()
+        };
+        for fragment in fragments {
             piece(json!({ "tool_calls": [{ "index": index, "function": { "arguments": fragment } }] }));
         }
     }
     events.push(Event { data: chunk(json!({}), json!(answer.finish_reason)), is_piece: false });
-    if request.include_usage {
+    if answer.flavor == Flavor::Gemini {
+        for event in &mut events {
+            event.data["choices"][0]["delta"]["role"] = "assistant".into();
+            if request.include_usage {
+                event.data["usage"] = answer.usage(request);
+            }
+        }
+    } else if request.include_usage {
         events.push(Event { data: envelope(json!([]), answer.usage(request)), is_piece: false });
     }
     events
@@ -116,6 +139,7 @@ fn with_faults(events: Vec<Event>, request: &Request, settings: &Settings, world
     let cut = fault("openai.cut", 3);
     let error = fault("openai.error_midstream", 3);
     let nonsense = fault("openai.nonsense", 2);
+    let truncated = fault("openai.truncated", 3);
     let token_time = Duration::from_secs(1) / u32::try_from(settings.tokens_per_second.max(1)).unwrap_or(u32::MAX);
 
     let mut steps = Vec::with_capacity(2 * events.len() + 1);
@@ -127,6 +151,9 @@ fn with_faults(events: Vec<Event>, request: &Request, settings: &Settings, world
             }
             if error == Some(pieces) {
                 steps.push(Step::Send(line(&Error::midstream())));
+                return steps;
+            }
+            if truncated == Some(pieces) {
                 return steps;
             }
             if cut == Some(pieces) {
@@ -154,7 +181,7 @@ fn line(data: &Value) -> Bytes {
 }
 
 /// The same bytes in pieces of 1 to 7, so that characters and lines are cut anywhere.
-pub(super) fn in_small_pieces(body: impl Stream<Item = Result<Bytes, Cut>>) -> impl Stream<Item = Result<Bytes, Cut>> {
+pub(crate) fn in_small_pieces<E>(body: impl Stream<Item = Result<Bytes, E>>) -> impl Stream<Item = Result<Bytes, E>> {
     body.flat_map(|item| {
         let pieces = match item {
             Err(cut) => vec![Err(cut)],

@@ -133,3 +133,108 @@ async fn structured_output_fits_its_schema_unless_a_fault_forbids_it() {
     service.arm("openai.bad_json", json!(null));
     assert!(!answer().await["score"].is_i64());
 }
+
+/// A tool that the model calls at once.
+fn with_a_tool() -> Value {
+    json!([{ "type": "function", "function": { "name": "mark_do_not_call",
+        "parameters": { "type": "object", "properties": { "note": { "type": ["string", "null"] } } } } }])
+}
+
+const DO_NOT_CALL: &str = "Do not call me again.";
+
+#[tokio::test]
+async fn gemini_signs_whole_calls_and_refuses_them_unsigned() {
+    let service = service().await;
+    let ask = async |messages: Value| {
+        let body = json!({ "model": "gemini-3.8-flash", "stream": true, "stream_options": { "include_usage": true },
+            "messages": messages, "tools": with_a_tool() });
+        let request = reqwest::Client::new().post(service.url("/v1beta/openai/chat/completions"));
+        request.bearer_auth("key").json(&body).send().await.unwrap()
+    };
+    let human = json!({ "role": "user", "content": DO_NOT_CALL });
+    let lines = lines(ask(json!([human])).await).await;
+    let chunks: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(chunks.iter().all(|chunk| chunk["usage"]["prompt_tokens"].is_u64()), "usage on every chunk: {chunks:?}");
+    let calls: Vec<&Value> = chunks
+        .iter()
+        .map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"])
+        .filter(|calls| !calls.is_null())
+        .collect();
+    let [calls] = &calls[..] else { panic!("whole, in one chunk: {calls:?}") };
+    let call = &calls[0];
+    assert!(serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).is_ok());
+    let signature = call["extra_content"]["google"]["thought_signature"].as_str().unwrap();
+
+    let shown_again = async |extra: Option<&str>| {
+        let mut call = call.clone();
+        call.as_object_mut().unwrap().remove("extra_content");
+        if let Some(signature) = extra {
+            call["extra_content"] = json!({ "google": { "thought_signature": signature } });
+        }
+        let answer = json!({ "role": "tool", "tool_call_id": call["id"], "content": "ok" });
+        ask(json!([human, { "role": "assistant", "content": null, "tool_calls": [call] }, answer])).await
+    };
+    assert_eq!(shown_again(Some(signature)).await.status(), 200);
+    assert_eq!(shown_again(Some("skip_thought_signature_validator")).await.status(), 200);
+    for (extra, why) in [(None, "missing"), (Some("c2ln"), "changed")] {
+        let refused = shown_again(extra).await;
+        assert_eq!(refused.status(), 400, "{why}");
+        assert_eq!(refused.json::<Value>().await.unwrap()[0]["error"]["status"], "INVALID_ARGUMENT", "{why}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_come_letter_by_letter_on_request() {
+    let service = service().await;
+    service.arm("openai.args_by_letter", json!(null));
+    let messages = json!([{ "role": "user", "content": DO_NOT_CALL }]);
+    let asked = json!({ "messages": messages, "tools": with_a_tool(), "reasoning_effort": "none" });
+    let chunks: Vec<Value> =
+        lines(ask(&service, asked).await).await.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let fragments: Vec<&str> = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str())
+        .filter(|fragment| !fragment.is_empty())
+        .collect();
+    assert!(fragments.len() > 5 && fragments.iter().all(|fragment| fragment.chars().count() == 1), "{fragments:?}");
+    assert!(serde_json::from_str::<Value>(&fragments.concat()).is_ok());
+}
+
+#[tokio::test]
+async fn a_stream_may_end_without_saying_why() {
+    let service = service().await;
+    service.arm("openai.truncated", json!(2));
+    let lines = lines(ask(&service, json!({})).await).await;
+    assert!(!text(&lines).is_empty() && lines.iter().all(|line| !line.contains("\"finish_reason\":\"")), "{lines:?}");
+}
+
+#[tokio::test]
+async fn models_tell_when_they_end_and_are_gone_when_they_have() {
+    let service = service().await;
+    let listed = async || {
+        let request = reqwest::Client::new().get(service.url("/v1/models")).bearer_auth("key");
+        request.send().await.unwrap()
+    };
+    let date = |models: &Value, id: &str| {
+        let row = models["data"].as_array().unwrap().iter().find(|row| row["id"] == id);
+        row.unwrap_or_else(|| panic!("{id} is not listed"))["shutdown_date"].clone()
+    };
+    let models: Value = listed().await.json().await.unwrap();
+    assert_eq!(date(&models, "gpt-live-transcribe"), Value::Null);
+    assert_eq!(date(&models, "gpt-realtime-2.1"), Value::Null);
+    service.world.faults.arm(crate::faults::Fault {
+        name: "openai.shutdown_date".into(),
+        count: 1,
+        matching: Some("gpt-6-luna".into()),
+        value: json!("2030-01-31"),
+    });
+    let models: Value = listed().await.json().await.unwrap();
+    assert_eq!((date(&models, "gpt-6-luna"), date(&models, "gpt-6-sol")), (json!("2030-01-31"), Value::Null));
+    service.arm("openai.models_refused", json!(null));
+    assert_eq!(listed().await.status(), 503);
+    service.arm("openai.shut_down", json!(null));
+    let gone = ask(&service, json!({})).await;
+    assert_eq!(gone.status(), 404);
+    assert_eq!(gone.json::<Value>().await.unwrap()["error"]["code"], "model_not_found");
+    assert_eq!(ask(&service, json!({ "model": "gpt-transcribe" })).await.status(), 404, "it does not chat");
+}

@@ -15,6 +15,7 @@ pub mod send_message;
 pub mod settle_call;
 pub mod summarize_call;
 pub mod sweep;
+pub mod watch_models;
 
 use std::time::Duration;
 

@@ -11,3 +11,4 @@ pub mod send_message;
 pub mod settle_call;
 pub mod summarize_call;
 pub mod sweep;
+pub mod watch_models;

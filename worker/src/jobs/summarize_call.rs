@@ -7,6 +7,7 @@ use shared::call::Call;
 use shared::calling_window::ZoneSet;
 use shared::conversation::{self, Disposition, Summary};
 use shared::jobs::summarize_call::SummarizeCall;
+use shared::ledger::{self, Used};
 use shared::settle::finish_lead;
 use shared::turn;
 
@@ -36,7 +37,9 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
         ended_at: ended_at.with_timezone(&zone),
     };
     let started = tokio::time::Instant::now();
-    let mut summary = match ctx.summarizer.summarize(&conversation).await {
+    let attempt = ctx.summarizer.summarize(&conversation).await;
+    note_usage(&call, &job_context, &attempt.used, &ctx).await.retry()?;
+    let mut summary = match attempt.summary {
         Ok(summary) => summary,
         Err(SummaryError::RateLimited { retry_after }) => {
             let wait = retry_after.unwrap_or(PATIENCE).clamp(Duration::from_secs(1), LONGEST_PATIENCE);
@@ -59,6 +62,17 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
     }
     metrics::histogram!("summary_seconds").record(started.elapsed().as_secs_f64());
     finish(&call, &summary, &ctx).await
+}
+
+/// Each try is paid for, also one whose answer is of no use; noted twice it counts once.
+async fn note_usage(call: &Call, job_context: &JobContext, used: &[Used], ctx: &Context) -> sqlx::Result<()> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    // In the place of the stream that used it.
+    let name = format!("summary-{}-{}", job_context.job_id, job_context.attempt);
+    let mut db = ctx.db.acquire().await?;
+    ledger::note(&mut db, call.account_id, call.id, &name, used).await
 }
 
 /// Summary and lead, together or not at all.

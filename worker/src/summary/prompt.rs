@@ -1,6 +1,6 @@
 //! What the language model is told about a finished call.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::turn::Role;
 
 use super::Conversation;
@@ -25,7 +25,8 @@ or agreed to a site visit.
 
 The score says how promising the lead is: budget and timeline that fit, a site visit agreed, and real interest raise it.";
 
-pub(super) fn messages(conversation: &Conversation) -> Value {
+/// What it is, with all that is known beside the transcript; and the transcript.
+pub(super) fn parts(conversation: &Conversation) -> (String, String) {
     let known = json!({
         "call_ended_at": conversation.ended_at.to_rfc3339(),
         "lead": conversation.lead,
@@ -35,10 +36,7 @@ pub(super) fn messages(conversation: &Conversation) -> Value {
             "callback": notes.callback_text,
         })),
     });
-    json!([
-        { "role": "system", "content": format!("{INSTRUCTIONS}\n\nKnown beside the transcript, as JSON:\n{known}") },
-        { "role": "user", "content": transcript(conversation) },
-    ])
+    (format!("{INSTRUCTIONS}\n\nKnown beside the transcript, as JSON:\n{known}"), transcript(conversation))
 }
 
 fn transcript(conversation: &Conversation) -> String {

@@ -62,6 +62,16 @@ pub(super) fn json_schema() -> Value {
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
+/// Anthropic takes no bounds of numbers; [`read`] checks them.
+pub(super) fn json_schema_without_bounds() -> Value {
+    let mut schema = json_schema();
+    if let Some(score) = schema["properties"]["score"].as_object_mut() {
+        score.remove("minimum");
+        score.remove("maximum");
+    }
+    schema
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Filled {
     summary: String,

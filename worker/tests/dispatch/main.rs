@@ -8,6 +8,7 @@ mod carrier_client;
 mod consent;
 mod dialing;
 mod imports;
+mod model_shutdowns;
 mod opt_outs;
 mod outside;
 mod own_recordings;

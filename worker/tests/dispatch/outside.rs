@@ -145,7 +145,7 @@ async fn answer(State(outside): State<Outside>, method: Method, uri: Uri, header
             keep_last(&mut inner.list).unwrap_or(Reply::Json(200, json!({"Metadata": {"Total": 0}, "Calls": []})))
         } else if path.contains("/Calls/") {
             keep_last(&mut inner.call).unwrap_or(Reply::Json(404, json!({"RestException": {"Status": 404}})))
-        } else if path.ends_with("/chat/completions") {
+        } else if path.ends_with("/chat/completions") || path.ends_with("/v1/messages") {
             keep_last(&mut inner.completion).unwrap_or(Reply::Json(500, json!({"error": {"type": "server_error"}})))
         } else {
             keep_last(&mut inner.file).unwrap_or(Reply::Text(404, "no such file"))

@@ -130,3 +130,78 @@ async fn garbage_is_asked_for_again_and_then_the_rules_judge() {
     assert!(notes["summary_error"].as_str().unwrap().contains("does not fit the schema"));
     assert_eq!(world.lead_of(id).await.0, "done");
 }
+
+async fn used(world: &World) -> Vec<(String, String, i64)> {
+    sqlx::query_as("select model, unit, sum(quantity)::bigint from call_usage group by 1, 2 order by 1, 2")
+        .fetch_all(&world.db)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn every_try_is_paid_for_once_whatever_its_answer_is_worth() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let usage = json!({"prompt_tokens": 900, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 400}});
+    let garbage = json!({"choices": [{"message": {"content": "Sure!"}, "finish_reason": "stop"}], "usage": usage});
+    world.outside.on_completion([Reply::Json(200, garbage)]);
+    assert!(matches!(summarize(&world, id, 1).await, Err(JobError::Retry(_))));
+    // The same try again, after its worker died.
+    assert!(matches!(summarize(&world, id, 1).await, Err(JobError::Retry(_))));
+    let model = || "gpt-6-luna".to_owned();
+    let once = [
+        (model(), "llm_cached_token".to_owned(), 400),
+        (model(), "llm_input_token".to_owned(), 500),
+        (model(), "llm_output_token".to_owned(), 50),
+    ];
+    assert_eq!(used(&world).await, once);
+
+    let Reply::Json(_, mut whole) = completion("qualified", Value::Null) else { unreachable!() };
+    whole["usage"] = json!({"prompt_tokens": 100, "completion_tokens": 50});
+    world.outside.on_completion([Reply::Json(200, whole)]);
+    summarize(&world, id, 2).await.unwrap();
+    let sums: Vec<i64> = used(&world).await.into_iter().map(|(.., quantity)| quantity).collect();
+    assert_eq!(sums, [400, 600, 100]);
+}
+
+#[tokio::test]
+async fn an_installation_without_openai_has_its_summaries_from_whom_it_has_a_key() {
+    let llm = ["--openai-api-key", "", "--summary-model", ""];
+    for (settings, path, model) in [
+        (["--anthropic-api-key", "a-key", "--anthropic-base-url", "BASE"], "/v1/messages", "claude-haiku-5-5"),
+        (
+            ["--gemini-api-key", "a-key", "--gemini-base-url", "BASE/openai"],
+            "/openai/chat/completions",
+            "gemini-3.8-flash",
+        ),
+        (["--sarvam-api-key", "a-key", "--sarvam-url", "BASE"], "/v1/chat/completions", "sarvam-105b"),
+    ] {
+        let mut world = World::new().await;
+        let base = world.outside.base.as_str().trim_end_matches('/').to_owned();
+        let settings: Vec<String> = settings.iter().map(|setting| setting.replace("BASE", &base)).collect();
+        world.configure(&[&llm[..], &settings.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+        let id = conversation(&world).await;
+        let Reply::Json(_, completion) = completion("qualified", Value::Null) else { unreachable!() };
+        let reply = if path == "/v1/messages" {
+            let text = &completion["choices"][0]["message"]["content"];
+            json!({"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {"input_tokens": 90, "output_tokens": 9}})
+        } else {
+            completion
+        };
+        world.outside.on_completion([Reply::Json(200, reply)]);
+        summarize(&world, id, 1).await.unwrap();
+        let notes = world.notes(id).await;
+        assert_eq!((&notes["summary_status"], &notes["model"]), (&json!("completed"), &json!(model)));
+        let asked = world.outside.asked().pop().unwrap();
+        assert_eq!((asked.path.as_str(), asked.authorization.as_deref()), (path, Some("Bearer a-key")));
+        let body: Value = serde_json::from_slice(&asked.body).unwrap();
+        assert_eq!(body["model"], model);
+        if path == "/v1/messages" {
+            assert_eq!(asked.headers["anthropic-version"], "2023-06-01");
+            assert_eq!(body["output_config"]["format"]["type"], "json_schema");
+            assert_eq!(used(&world).await.len(), 2);
+        } else {
+            assert!(body["max_tokens"].is_u64() && body["max_completion_tokens"].is_null(), "{body}");
+        }
+    }
+}

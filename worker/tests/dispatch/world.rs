@@ -33,7 +33,7 @@ pub struct World {
     name: String,
     server: PgConnectOptions,
     /// Recordings; removed with the world.
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 /// The `attempt`th of `max_attempts` tries of a job.
@@ -45,6 +45,51 @@ pub fn attempt_of(attempt: i32, max_attempts: i32) -> JobContext {
 
 pub fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
+}
+
+/// A worker's settings: everything outside is played by the test.
+fn config(outside: &Outside, files: &tempfile::TempDir, settings: &[&str]) -> Config {
+    let (base, llm) = (outside.base.as_str(), format!("{}v1", outside.base));
+    let mut arguments = vec![
+        "worker",
+        "--database-url",
+        "unused",
+        "--our-base-url",
+        "http://127.0.0.1:8000",
+        "--callback-secret",
+        "s3cret",
+        "--exotel-account-sid",
+        "acme1",
+        "--exotel-api-key",
+        "key",
+        "--exotel-api-token",
+        "token",
+        "--exotel-virtual-number",
+        "08047112233",
+        "--exotel-exophlo-id",
+        "1001",
+        "--exotel-api-base-url",
+        base,
+        "--openai-api-key",
+        "llm-key",
+        "--openai-base-url",
+        &llm,
+        "--carrier-timeout-secs",
+        "1",
+        "--exotel-calls-per-second",
+        "1000",
+        "--twilio-api-base-url",
+        base,
+        "--recordings-dir",
+        files.path().to_str().unwrap(),
+    ];
+    for setting in settings.chunks(2) {
+        if let Some(at) = arguments.iter().position(|known| known == &setting[0]) {
+            arguments.drain(at..at + 2);
+        }
+        arguments.extend(setting);
+    }
+    Config::try_parse_from(arguments).unwrap()
 }
 
 impl World {
@@ -66,48 +111,7 @@ impl World {
 
         let outside = Outside::start().await;
         let files = tempfile::tempdir().unwrap();
-        let (base, llm) = (outside.base.as_str(), format!("{}v1", outside.base));
-        let mut arguments = vec![
-            "worker",
-            "--database-url",
-            "unused",
-            "--our-base-url",
-            "http://127.0.0.1:8000",
-            "--callback-secret",
-            "s3cret",
-            "--exotel-account-sid",
-            "acme1",
-            "--exotel-api-key",
-            "key",
-            "--exotel-api-token",
-            "token",
-            "--exotel-virtual-number",
-            "08047112233",
-            "--exotel-exophlo-id",
-            "1001",
-            "--exotel-api-base-url",
-            base,
-            "--openai-api-key",
-            "llm-key",
-            "--openai-base-url",
-            &llm,
-            "--carrier-timeout-secs",
-            "1",
-            "--exotel-calls-per-second",
-            "1000",
-            "--twilio-api-base-url",
-            base,
-            "--recordings-dir",
-            files.path().to_str().unwrap(),
-        ];
-        for setting in settings.chunks(2) {
-            if let Some(at) = arguments.iter().position(|known| known == &setting[0]) {
-                arguments.drain(at..at + 2);
-            }
-            arguments.extend(setting);
-        }
-        let config = Config::try_parse_from(arguments).unwrap();
-        let mut ctx = Context::new(&config, db.clone()).unwrap();
+        let mut ctx = Context::new(&config(&outside, &files, settings), db.clone()).unwrap();
         let clock = Clock::fixed(at(MONDAY_13));
         ctx.clock = clock.clone();
 
@@ -121,6 +125,12 @@ impl World {
         let mut conn = world.db.acquire().await.unwrap();
         shared::voice_agent::ensure_default(&mut conn, world.account).await.unwrap();
         world
+    }
+
+    /// Another worker of the same installation, with other settings.
+    pub fn configure(&mut self, settings: &[&str]) {
+        self.ctx = Context::new(&config(&self.outside, &self.files, settings), self.db.clone()).unwrap();
+        self.ctx.clock = self.clock.clone();
     }
 
     pub fn now(&self) -> DateTime<Utc> {

@@ -78,6 +78,106 @@ fn a_failed_request_is_tried_again_once() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_carried_on_behind_what_was_said() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([
+        Breaks("We have three very nice flats. Each of them has two bed", LlmFailure::Unavailable),
+        Calls(
+            "Each has two bedrooms. Which do you like?",
+            vec![("record_answer", r#"{"field":"budget","value":"1"}"#)],
+        ),
+    ]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.until(9_000);
+    call.assert_story(
+        "
+          3.000  ask      e2  Tell me about the flats.
+          3.300  speak    e2  We have three very nice flats.
+          3.300  event    reply_failed
+          3.300  ask      e2  Tell me about the flats.
+          3.600  speak    e2  Each has two bedrooms.
+          3.600  note     budget: 1
+          3.600  speak    e2  Which do you like?
+          3.640  record   human  Tell me about the flats.
+          7.780  record   agent  We have three very nice flats. Each has two bedrooms. Which do you like?
+        ",
+    );
+    let [.., Message::Assistant { text, .. }, Message::System { text: note }] = &call.asked[1][..] else {
+        panic!("what was said, then the note: {:#?}", call.asked[1])
+    };
+    assert_eq!(text, "We have three very nice flats. —", "not a word that nobody hears");
+    assert!(note.contains("without repeating yourself"), "{note}");
+}
+
+#[test]
+fn an_answer_is_carried_on_once_and_then_stands_as_it_is() {
+    let mut call = Rehearsal::after_greeting();
+    let breaks = |text| Breaks(text, LlmFailure::TimedOut);
+    call.answers([breaks("We have three flats. Each"), breaks("Each has two bedrooms. Would"), Text("Fine.")]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.until(9_000);
+    assert_eq!(call.asked.len(), 2);
+    call.assert_tells("record   agent  We have three flats. Each has two bedrooms.");
+}
+
+#[test]
+fn a_model_that_goes_silent_behind_its_first_sentence_is_asked_for_the_rest() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Silent, Text("Each has two bedrooms.")]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.at(3_200, Input::LlmDelta { ask: AskId(1), text: "We have three flats. ".to_owned() });
+    call.until(12_000);
+    call.assert_tells("7.200  ask      e2  Tell me about the flats.");
+    call.assert_tells("record   agent  We have three flats. Each has two bedrooms.");
+}
+
+#[test]
+fn half_a_sentence_that_nobody_heard_is_begun_again() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Breaks("Well, we", LlmFailure::Unavailable), Text("We have three flats.")]);
+    call.says(1_500, 2_500, "Tell me about the flats.");
+    call.until(9_000);
+    call.assert_keeps_quiet_about("Well");
+    assert!(
+        !call.asked[1].iter().any(|message| matches!(message, Message::Assistant { text, .. } if text != "Hello?"))
+    );
+    call.assert_tells("record   agent  We have three flats.");
+}
+
+#[test]
+fn the_rest_of_a_reply_after_its_tools_is_no_longer_a_continuation() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([
+        Breaks("One moment. I will", LlmFailure::Unavailable),
+        Calls("Noting it.", vec![("record_answer", r#"{"field":"budget","value":"1"}"#)]),
+        Text("Which area?"),
+    ]);
+    call.says(1_500, 2_500, "One crore.");
+    call.until(9_000);
+    assert_eq!(call.asked.len(), 3);
+    assert!(
+        !call.asked[2].iter().any(|message| matches!(message, Message::System { text } if text.contains("cut off")))
+    );
+    call.assert_tells("record   agent  One moment. Noting it. Which area?");
+}
+
+#[test]
+fn a_call_that_is_being_written_is_a_sign_of_life() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Silent, Text("Too early.")]);
+    call.says(1_500, 2_500, "One crore.");
+    // Without these the request would be given up at 7.0 s.
+    for at in [4_000, 6_000, 9_000] {
+        call.at(at, Input::LlmWriting { ask: AskId(1) });
+    }
+    call.at(10_000, Input::LlmDelta { ask: AskId(1), text: "Which area?".to_owned() });
+    call.at(10_000, Input::LlmDone { ask: AskId(1), finish: LlmFinish::Stop });
+    call.until(12_000);
+    assert_eq!(call.asked.len(), 1);
+    call.assert_tells("record   agent  Which area?");
+}
+
+#[test]
 fn a_silent_model_means_an_apology_and_in_the_next_turn_the_end() {
     let mut call = Rehearsal::after_greeting();
     call.answers([Silent, Silent, Silent, Silent]);

@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::VecDeque};
 use serde::Deserialize;
 
 use crate::{
-    dialogue::LlmFinish,
-    llm::{LlmPiece, Usage, client::Assemble},
+    dialogue::{LlmFinish, ToolCall},
+    llm::{Estimate, LlmPiece, Usage, answer::Assemble},
     provider::ProviderError,
 };
 
@@ -128,16 +128,20 @@ impl Assemble for Assembler {
         let Some(finish) = self.finish else { return Err(ProviderError::Cut { cause: "no_finish".into() }) };
         for call in self.calls.drain(..) {
             let arguments = if call.arguments.is_empty() { "{}".to_owned() } else { call.arguments };
-            out.push_back(LlmPiece::ToolCall { id: call.id, name: call.name, arguments });
+            out.push_back(LlmPiece::ToolCall(ToolCall { id: call.id, name: call.name, arguments, extra: None }));
         }
+        out.push_back(LlmPiece::Done { finish, usage: self.usage() });
+        Ok(())
+    }
+
+    fn usage(&self) -> Option<Usage> {
         let usage = Usage {
             // Here what was cached is not part of the input.
             prompt_tokens: self.input + self.cache_read + self.cache_written,
             cached_tokens: self.cache_read,
             completion_tokens: self.output,
         };
-        out.push_back(LlmPiece::Done { finish, usage: self.has_usage.then_some(usage) });
-        Ok(())
+        self.has_usage.then_some(usage)
     }
 }
 
@@ -161,6 +165,7 @@ impl Assembler {
         match &*block.kind.0 {
             "tool_use" if self.calls.len() >= MAX_BLOCKS => Err(out_of_bounds()),
             "tool_use" => {
+                out.push_back(LlmPiece::Writing(Estimate::of(&block.name)));
                 self.calls.push(Call { index, id: block.id, name: block.name, arguments: String::new() });
                 Ok(())
             }
@@ -181,6 +186,7 @@ impl Assembler {
         words(delta.text, out);
         let Some(Text(json)) = delta.partial_json else { return Ok(()) };
         let call = self.calls.iter_mut().find(|call| call.index == index).ok_or_else(out_of_bounds)?;
+        out.push_back(LlmPiece::Writing(Estimate::of(&json)));
         call.arguments.push_str(&json);
         if call.arguments.len() > MAX_ARGUMENT_BYTES { Err(out_of_bounds()) } else { Ok(()) }
     }
@@ -213,7 +219,8 @@ mod tests {
             }
         }
         assembler.finish(&mut out)?;
-        Ok(out.into())
+        // Of the fragments only their calls are of interest here.
+        Ok(out.into_iter().filter(|piece| !matches!(piece, LlmPiece::Writing(_))).collect())
     }
 
     fn started() -> Value {
@@ -260,10 +267,8 @@ mod tests {
         events.extend(r#"{"f":"b"}"#.chars().map(|c| piece(1, c)));
         events.push(ended("tool_use"));
         let pieces = assemble(&events).unwrap();
-        let call = |id: &str, name: &str, arguments: &str| LlmPiece::ToolCall {
-            id: id.into(),
-            name: name.into(),
-            arguments: arguments.into(),
+        let call = |id: &str, name: &str, arguments: &str| {
+            LlmPiece::ToolCall(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into(), extra: None })
         };
         assert_eq!(pieces[..2], [call("t1", "record_answer", r#"{"f":"b"}"#), call("t2", "end_call", "{}")]);
         assert!(matches!(pieces[2], LlmPiece::Done { finish: LlmFinish::ToolCalls, .. }));

@@ -97,6 +97,8 @@ mod tests {
             id: id.into(),
             name: "record_answer".into(),
             arguments: arguments.into(),
+            // Of another provider, whose calls were taken over.
+            extra: Some(json!({"google": {"thought_signature": "c2ln"}})),
         };
         let request = LlmRequest {
             messages: vec![

@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::VecDeque};
 use serde::Deserialize;
 
 use crate::{
-    dialogue::LlmFinish,
-    llm::{LlmPiece, Usage, client::Assemble},
+    dialogue::{LlmFinish, ToolCall},
+    llm::{Estimate, LlmPiece, Usage, answer::Assemble},
     provider::ProviderError,
 };
 
@@ -56,6 +56,9 @@ struct CallPiece<'a> {
     id: Option<Text<'a>>,
     #[serde(default, borrow)]
     function: Option<FunctionPiece<'a>>,
+    /// Gemini's: its thought signature.
+    #[serde(default)]
+    extra_content: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -82,17 +85,10 @@ struct PromptDetails {
     cached_tokens: Option<u64>,
 }
 
-#[derive(Default)]
-struct PartialCall {
-    id: String,
-    name: String,
-    arguments: String,
-}
-
 /// Joins chunks into pieces.
 #[derive(Default)]
 pub(super) struct Assembler {
-    calls: Vec<PartialCall>,
+    calls: Vec<ToolCall>,
     finish: Option<LlmFinish>,
     refused: bool,
     usage: Option<Usage>,
@@ -109,6 +105,10 @@ impl Assemble for Assembler {
 
     fn finish(&mut self, out: &mut VecDeque<LlmPiece>) -> Result<(), ProviderError> {
         self.end(out)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 }
 
@@ -136,7 +136,7 @@ impl Assembler {
             }
             self.refused |= delta.refusal.is_some_and(|Text(refusal)| !refusal.is_empty());
             for piece in delta.tool_calls.into_iter().flatten() {
-                self.call_piece(piece)?;
+                out.push_back(LlmPiece::Writing(self.call_piece(piece)?));
             }
         }
         if let Some(Text(reason)) = choice.finish_reason {
@@ -150,7 +150,8 @@ impl Assembler {
         Ok(())
     }
 
-    fn call_piece(&mut self, piece: CallPiece<'_>) -> Result<(), ProviderError> {
+    /// Joins a fragment to its call, and gives its size.
+    fn call_piece(&mut self, piece: CallPiece<'_>) -> Result<Estimate, ProviderError> {
         let broken = || ProviderError::Cut { cause: "tool_call_out_of_bounds".into() };
         let index = piece.index.unwrap_or_else(|| match (&piece.id, self.calls.len()) {
             (Some(_), next) => next,
@@ -160,7 +161,7 @@ impl Assembler {
             return Err(broken());
         }
         if self.calls.len() <= index {
-            self.calls.resize_with(index + 1, PartialCall::default);
+            self.calls.resize_with(index + 1, ToolCall::default);
         }
         let call = &mut self.calls[index];
         if let Some(Text(id)) = piece.id
@@ -168,17 +169,23 @@ impl Assembler {
         {
             call.id = id.into_owned();
         }
+        if let Some(extra) = piece.extra_content.filter(|extra| !extra.is_null()) {
+            call.extra = Some(extra);
+        }
+        let mut size = Estimate::default();
         if let Some(function) = piece.function {
             if let Some(Text(name)) = function.name
                 && call.name.is_empty()
             {
+                size.add(Estimate::of(&name));
                 call.name = name.into_owned();
             }
             if let Some(Text(arguments)) = function.arguments {
+                size.add(Estimate::of(&arguments));
                 call.arguments.push_str(&arguments);
             }
         }
-        if call.arguments.len() > MAX_ARGUMENT_BYTES { Err(broken()) } else { Ok(()) }
+        if call.arguments.len() > MAX_ARGUMENT_BYTES { Err(broken()) } else { Ok(size) }
     }
 
     /// Gives the tool calls, then the end.
@@ -189,7 +196,7 @@ impl Assembler {
         for (index, call) in calls.enumerate() {
             called = true;
             let id = if call.id.is_empty() { format!("call_{index}") } else { call.id };
-            out.push_back(LlmPiece::ToolCall { id, name: call.name, arguments: call.arguments });
+            out.push_back(LlmPiece::ToolCall(ToolCall { id, ..call }));
         }
         let finish = match finish {
             _ if self.refused => LlmFinish::Refused,
@@ -213,7 +220,8 @@ mod tests {
             assembler.chunk(chunk, &mut out)?;
         }
         assembler.end(&mut out)?;
-        Ok(out.into())
+        // Of the fragments only their calls are of interest here.
+        Ok(out.into_iter().filter(|piece| !matches!(piece, LlmPiece::Writing(_))).collect())
     }
 
     const ROLE: &str = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null}"#;
@@ -257,10 +265,8 @@ mod tests {
         }
         chunks.push(r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#.into());
         let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
-        let call = |id: &str, name: &str, arguments: &str| LlmPiece::ToolCall {
-            id: id.into(),
-            name: name.into(),
-            arguments: arguments.into(),
+        let call = |id: &str, name: &str, arguments: &str| {
+            LlmPiece::ToolCall(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into(), extra: None })
         };
         assert_eq!(
             assemble(&chunks).unwrap(),
@@ -270,6 +276,24 @@ mod tests {
                 LlmPiece::Done { finish: LlmFinish::ToolCalls, usage: None },
             ]
         );
+    }
+
+    #[test]
+    fn geminis_call_comes_whole_with_its_signature_and_usage_on_every_chunk() {
+        let mut assembler = Assembler::default();
+        let mut out = VecDeque::new();
+        let whole = r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"c2ln"}},"function":{"arguments":"{}","name":"end_call"},"id":"function-call-1","type":"function"}]},"index":0}],"usage":{"completion_tokens":7,"prompt_tokens":50,"total_tokens":57}}"#;
+        assembler.chunk(whole, &mut out).unwrap();
+        assert!(matches!(out.front(), Some(LlmPiece::Writing(_))), "a sign before its end: {out:?}");
+        assert_eq!(assembler.usage().map(|usage| usage.prompt_tokens), Some(50), "known if it breaks off here");
+        let end = r#"{"choices":[{"delta":{},"finish_reason":"stop","index":0}],"usage":{"completion_tokens":9,"prompt_tokens":50,"total_tokens":59}}"#;
+        assembler.chunk(end, &mut out).unwrap();
+        assembler.end(&mut out).unwrap();
+        let extra = Some(serde_json::json!({"google": {"thought_signature": "c2ln"}}));
+        let call = ToolCall { id: "function-call-1".into(), name: "end_call".into(), arguments: "{}".into(), extra };
+        let usage = Some(Usage { prompt_tokens: 50, cached_tokens: 0, completion_tokens: 9 });
+        let rest: Vec<LlmPiece> = out.into_iter().skip(1).collect();
+        assert_eq!(rest, [LlmPiece::ToolCall(call), LlmPiece::Done { finish: LlmFinish::ToolCalls, usage }]);
     }
 
     #[test]

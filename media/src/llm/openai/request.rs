@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Dialect;
 use crate::{
-    dialogue::{Message, ToolSpec},
+    dialogue::{Message, ToolCall, ToolSpec},
     llm::LlmRequest,
 };
 
@@ -18,7 +18,7 @@ pub(super) fn body(request: &LlmRequest, model: &str, dialect: Dialect) -> Bytes
         "model": model,
         "stream": true,
         "stream_options": {"include_usage": true},
-        "messages": messages(&request.messages),
+        "messages": messages(&request.messages, dialect),
     });
     if dialect != Dialect::Plain {
         // Models that reason by default would think for seconds; some take tools only without it.
@@ -49,7 +49,7 @@ fn tool(spec: &ToolSpec, dialect: Dialect) -> Value {
     json!({"type": "function", "function": function})
 }
 
-fn messages(messages: &[Message]) -> Vec<Value> {
+fn messages(messages: &[Message], dialect: Dialect) -> Vec<Value> {
     messages
         .iter()
         .map(|message| match message {
@@ -59,13 +59,16 @@ fn messages(messages: &[Message]) -> Vec<Value> {
                 json!({"role": "assistant", "content": text})
             }
             Message::Assistant { text, tool_calls } => {
-                let calls: Vec<Value> = tool_calls
+                let mut calls: Vec<Value> = tool_calls
                     .iter()
                     .map(|call| {
                         json!({"id": call.id, "type": "function",
                             "function": {"name": call.name, "arguments": call.arguments}})
                     })
                     .collect();
+                if dialect == Dialect::Gemini {
+                    sign(&mut calls, tool_calls);
+                }
                 // An assistant that only calls says null, not "".
                 let content = if text.is_empty() { Value::Null } else { text.as_str().into() };
                 json!({"role": "assistant", "content": content, "tool_calls": calls})
@@ -77,10 +80,24 @@ fn messages(messages: &[Message]) -> Vec<Value> {
         .collect()
 }
 
+/// Gives each call back what came with it. Gemini signs the first call of an answer and refuses (400) an answer whose first call
+/// has no signature; for calls that another model made, which have none, its documentation names this word in its place.
+fn sign(calls: &mut [Value], made: &[ToolCall]) {
+    const MADE_BY_ANOTHER: &str = "skip_thought_signature_validator";
+    for (at, (call, ToolCall { extra, .. })) in calls.iter_mut().zip(made).enumerate() {
+        match extra {
+            Some(extra) => call["extra_content"] = extra.clone(),
+            None if at == 0 => {
+                call["extra_content"] = json!({"google": {"thought_signature": MADE_BY_ANOTHER}});
+            }
+            None => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialogue::ToolCall;
 
     #[test]
     fn the_body_holds_what_the_wire_asks_for() {
@@ -94,6 +111,8 @@ mod tests {
                         id: "call_1".into(),
                         name: "end_call".into(),
                         arguments: r#"{"reason":"bye"}"#.into(),
+                        // Of another provider, whose calls were taken over.
+                        extra: Some(json!({"google": {"thought_signature": "c2ln"}})),
                     }],
                 },
                 Message::Tool { call_id: "call_1".into(), content: "ok".into() },
@@ -136,6 +155,35 @@ mod tests {
         assert_eq!(body["model"], "m");
         for field in ["tools", "tool_choice", "parallel_tool_calls"] {
             assert!(body.get(field).is_none(), "{field}");
+        }
+    }
+
+    #[test]
+    fn gemini_is_given_its_signatures_back_and_a_word_for_calls_that_others_made() {
+        let signed = json!({"google": {"thought_signature": "c2ln"}});
+        let call = |id: &str, extra: Option<&Value>| ToolCall {
+            id: id.into(),
+            name: "record_answer".into(),
+            arguments: "{}".into(),
+            extra: extra.cloned(),
+        };
+        let asks = |calls: Vec<ToolCall>| Message::Assistant { text: String::new(), tool_calls: calls };
+        let messages =
+            vec![asks(vec![call("a", Some(&signed)), call("b", None)]), asks(vec![call("c", None), call("d", None)])];
+        let request = LlmRequest { messages, tools: [].into(), cache_key: "k".into() };
+        let sent = |dialect| -> Vec<Value> {
+            let body: Value = serde_json::from_slice(&body(&request, "m", dialect)).unwrap();
+            let calls = body["messages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|message| message["tool_calls"].as_array().unwrap());
+            calls.map(|call| call["extra_content"].clone()).collect()
+        };
+        let skipped = json!({"google": {"thought_signature": "skip_thought_signature_validator"}});
+        assert_eq!(sent(Dialect::Gemini), [signed, Value::Null, skipped, Value::Null]);
+        for other in [Dialect::OpenAi, Dialect::Plain] {
+            assert!(sent(other).iter().all(Value::is_null), "{other:?} would refuse an unknown field");
         }
     }
 

@@ -256,6 +256,7 @@ impl Conversation {
             | Input::SttUnavailable
             | Input::SttRecovered
             | Input::LlmDelta { .. }
+            | Input::LlmWriting { .. }
             | Input::LlmToolCall { .. }
             | Input::LlmDone { .. }
             | Input::LlmFailed { .. } => self.metric("stale_result"),
