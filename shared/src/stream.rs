@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
+use crate::callback::CallbackTerms;
 use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
 use crate::turn::{self, Turn};
@@ -116,6 +117,8 @@ pub struct Briefing {
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
     pub answers: serde_json::Map<String, serde_json::Value>,
     pub turns: Vec<Turn>,
+    /// When the human can be called back; `None`: not by a campaign.
+    pub callbacks: Option<CallbackTerms>,
     /// `None` for the call's first stream.
     pub comeback: Option<Comeback>,
 }
@@ -240,7 +243,8 @@ pub async fn begin(
         },
         lead,
         answers: object(known.answers),
-        turns: turn::of_call(db, call_id).await?,
+        turns: turn::of_call(&mut *db, call_id).await?,
+        callbacks: CallbackTerms::load(db, call.campaign_id, call.lead_id, now).await?,
         comeback,
     }))
 }
