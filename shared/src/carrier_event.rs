@@ -17,6 +17,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::call_event::{self, NewEvent};
 use crate::id::{CallEventId, CallId};
+use crate::transfer::{self, Dialed};
 
 pub use exotel::{parse as parse_exotel, stream_report};
 pub use twilio::parse as parse_twilio;
@@ -40,6 +41,8 @@ pub enum Source {
     Recording,
     /// Twilio's.
     MachineDetection,
+    /// What came of ringing a human, of either carrier.
+    Dial,
 }
 
 impl Source {
@@ -51,6 +54,7 @@ impl Source {
             Self::Voice => "voice",
             Self::Recording => "recording",
             Self::MachineDetection => "machine_detection",
+            Self::Dial => "dial",
         }
     }
 }
@@ -80,6 +84,8 @@ pub struct CarrierEvent {
     pub hangup_cause: Option<String>,
     pub failure_reason: Option<String>,
     pub recording_url: Option<String>,
+    /// Of the humans that were rung for a call whose agent promised one.
+    pub dialed: Option<Dialed>,
 }
 
 /// What became of a stored webhook.
@@ -201,6 +207,9 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
             failure_reason: event.failure_reason.clone(),
         };
         Call::apply_status(&mut *db, call.id, &update).await?;
+    }
+    if let Some(dialed) = &event.dialed {
+        transfer::dialed(&mut *db, call.carrier, Some(&call.reference), None, dialed, stored.at).await?;
     }
     fill_details(&mut *db, call.id, &event).await?;
     if let Some(url) = &event.recording_url {
