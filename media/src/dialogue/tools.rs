@@ -204,7 +204,7 @@ fn callback_noted(when: &str, settings: &DialogueSettings) -> String {
     match agreed {
         Agreed::AsAsked => format!("noted: {asked}. Unless you just did, say this day and hour back to them"),
         Agreed::Instead(at) => format!(
-            "noted, but nobody is called at the hour of {asked}: the call will come at {}. Tell them this day and hour; if it does \
+            "noted, but nobody is called at the hour of {asked}: the call will come on {}. Tell them this day and hour; if it does \
              not suit them, ask for another and note that",
             say_local(at)
         ),
@@ -331,9 +331,12 @@ mod tests {
         let answered_at = "2026-11-23T07:30:00Z".parse().unwrap();
         settings.callbacks = Some(CallbackTerms::usual(answered_at, chrono_tz::Asia::Kolkata, "IN"));
         for (when, expected) in [
-            ("2026-11-24T17:00", "noted: Tuesday, the twenty-fourth of November, five in the evening. Unless"),
-            ("2026-11-24 17:00", "noted: Tuesday, the twenty-fourth of November, five in the evening. Unless"),
-            ("2026-11-24T22:00", "the call will come at Wednesday, the twenty-fifth of November, ten in the morning."),
+            ("2026-11-24T17:00", "noted: Tuesday, the twenty fourth of November twenty twenty six, five P M. Unless"),
+            ("2026-11-24 17:00", "noted: Tuesday, the twenty fourth of November twenty twenty six, five P M. Unless"),
+            (
+                "2026-11-24T22:00",
+                "the call will come on Wednesday, the twenty fifth of November twenty twenty six, ten A M.",
+            ),
             ("2026-11-22T17:00", "not possible: Sunday"),
             ("when I am back", "noted in their own words"),
         ] {
