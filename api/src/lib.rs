@@ -24,6 +24,7 @@ pub mod forecast;
 pub mod health;
 pub mod idempotency;
 pub mod imports;
+mod introduction;
 pub mod leads;
 pub mod llm;
 pub mod messages;

@@ -1,5 +1,6 @@
 //! Text messages that people send to our number: stored as they came, and STOP acted on at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -41,17 +42,23 @@ pub async fn get_sms(State(app): State<App>, request: Request) -> Result<StatusC
 
 async fn sms(app: App, request: Request) -> Result<StatusCode, ApiError> {
     let (_, fields) = webhooks::genuine_fields(&app, request).await?;
+    heard(&app, Carrier::Exotel, &fields).await?;
+    // Without a body: what stands in it would be texted back.
+    Ok(StatusCode::OK)
+}
+
+/// Keeps a text message that a carrier hands over, and does what it asks for.
+pub(crate) async fn heard(app: &AppState, carrier: Carrier, fields: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if fields.is_empty() {
         return Err(ApiError::refused(StatusCode::BAD_REQUEST, "empty_webhook", "the callback says nothing"));
     }
-    match tokio::time::timeout(WITHIN, message::store(&app.db, &fields, app.clock.now())).await {
-        Ok(Ok(Some(id))) => apply(&app, id).await,
+    match tokio::time::timeout(WITHIN, message::store(&app.db, carrier, fields, app.clock.now())).await {
+        Ok(Ok(Some(id))) => apply(app, id).await,
         Ok(Ok(None)) => metrics::counter!("webhooks_repeated_total", "source" => "sms").increment(1),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(ApiError::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
     }
-    // Without a body: what stands in it would be texted back.
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// What cannot be applied now is stored, and sweep will do it.

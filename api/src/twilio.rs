@@ -3,6 +3,7 @@
 //! [`voice`] answers what a call does next, in [`twiml`]; the rest tells how far a call is, what answered it, and where its
 //! recording is.
 
+pub mod dialed;
 mod gathered;
 pub mod twiml;
 pub mod voice;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use shared::call::Carrier;
 use shared::carrier_event::{Source, Webhook};
@@ -69,6 +71,19 @@ async fn told(app: &App, request: Request, source: Source, name: &'static str) -
     let webhook = genuine(app, request, source).await?;
     store_and_apply(app, Carrier::Twilio, &webhook, name).await?;
     Ok(StatusCode::OK)
+}
+
+/// Twilio hands over a text message that somebody sent to the number (`MessageSid`, `From`, `To`, `Body`). STOP and its like, in the
+/// languages of India too, put the number on the do-not-call list; START takes back what was only texted.
+#[utoipa::path(
+    post, path = "/webhooks/twilio/sms", tag = "webhooks", security(()),
+    responses((status = OK, description = "stored; TwiML that answers nothing"), (status = FORBIDDEN, body = Problem))
+)]
+pub async fn post_sms(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let webhook = genuine(&app, request, Source::CallProgress).await?;
+    messages::heard(&app, Carrier::Twilio, &webhook.fields).await?;
+    // Whatever stood in it would be texted back; Twilio itself confirms a STOP.
+    Ok(twiml::Twiml::of(&[]).into_response())
 }
 
 /// Twilio tells what became of a text message of ours (`MessageSid`, `MessageStatus`, `ErrorCode`).

@@ -51,6 +51,7 @@ world_environment() {
   export SANDBOX_VOICEBOT_URL="ws://127.0.0.1:$MEDIA_PORT/media"
   export SANDBOX_PASSTHRU_URL="$OUR_BASE_URL/passthru-handler?secret=$CALLBACK_SECRET"
   export SANDBOX_CONNECT_URL="$OUR_BASE_URL/connect-handler?secret=$CALLBACK_SECRET"
+  export SANDBOX_AFTER_CONNECT_URL="$OUR_BASE_URL/dial-handler?secret=$CALLBACK_SECRET"
   # A Monday, 10:01 in India, and ten minutes pass in each second: two hours until a retry are twelve seconds, the night from
   # 19:00 to 10:00 is a minute and a half. Calls themselves take as long as calls take; phones ring a third as long.
   export SANDBOX_RATE=${SANDBOX_RATE:-3}

@@ -163,7 +163,7 @@ impl Store {
                 conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::DoNotCall).await?;
             }
             CallEvent::CallbackRequested { when, .. } => {
-                conversation::request_callback(&mut *tx, held.account_id, held.call_id, when, instant(when)).await?;
+                conversation::request_callback(&mut tx, held.account_id, held.call_id, when, at).await?;
             }
             CallEvent::TransferRequested { .. } => {
                 conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Interested)
@@ -246,11 +246,6 @@ impl Store {
 /// being dialed can match.
 fn numbers(start: &StreamStart) -> Vec<Phone> {
     [&start.from, &start.to].into_iter().flatten().filter_map(|number| Phone::parse(number, HOME_REGION).ok()).collect()
-}
-
-/// A callback's moment where the model gave one that names its offset; local times are resolved later, with the lead's zone.
-fn instant(when: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(when.trim()).ok().map(|at| at.to_utc())
 }
 
 /// Words of no settled turn, as they are stored.

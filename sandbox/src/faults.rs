@@ -22,6 +22,9 @@
 //! | `drop_stream` | the stream breaks without `stop` or close frame, and the flow goes on | milliseconds after `start` |
 //! | `stream_never_opens` | both handshakes of a stream fail (Passthru hears 3009) | – |
 //! | `bad_frames` | malformed JSON, odd-sized audio and an unknown event are sent to the media server | – |
+//! | `wrong_machine` | the carrier takes a human for a machine, or a machine for a human | – |
+//! | `advisor_unreachable` | one phone of a human that a call is put through to is not picked up (keyed by its number, too) | `no-answer` (default), `busy` or `failed` |
+//! | `twiml_lost` | Twilio cannot get the next document, and asks `FallbackUrl` | – |
 //! | `recording_never` | the recording is announced and answers 404 for ever | – |
 //! | `recording_late` | the recording appears this much later | milliseconds |
 //! | `recording_truncated` | the recording's body ends early (in the middle of its announced length) | – |

@@ -35,6 +35,9 @@ pub struct Settings {
     /// Connect applet's dynamic URL of that flow, asked where the flow transfers.
     #[arg(long, env = "SANDBOX_CONNECT_URL")]
     pub connect_url: Option<String>,
+    /// URL of that flow's Passthru applet behind Connect, asked when they have talked or nobody was reached.
+    #[arg(long, env = "SANDBOX_AFTER_CONNECT_URL")]
+    pub after_connect_url: Option<String>,
     #[arg(long, env = "SANDBOX_TWILIO_SID", default_value_t = Settings::default().twilio_sid)]
     pub twilio_sid: String,
     #[arg(long, env = "SANDBOX_TWILIO_TOKEN", default_value_t = Settings::default().twilio_token)]
@@ -102,6 +105,7 @@ impl Default for Settings {
             voicebot_url: None,
             passthru_url: None,
             connect_url: None,
+            after_connect_url: None,
             twilio_sid: "AC0123456789abcdef0123456789abcdef".into(),
             twilio_token: "sandbox-twilio-token".into(),
             twilio_numbers: vec!["+14155550100".into()],

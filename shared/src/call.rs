@@ -187,6 +187,17 @@ impl Call {
         Ok(())
     }
 
+    /// Somebody talked with us, whatever the carrier took them for.
+    pub async fn answered_by_human(db: impl PgExecutor<'_>, id: CallId) -> sqlx::Result<()> {
+        sqlx::query!(
+            "update calls set answered_by = 'human', updated_at = now() where id = $1 and answered_by = 'machine'",
+            id as CallId
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
     /// Applies what the carrier said, if it is a rise; the returned status is the one now stored, `None` if nothing changed.
     ///
     /// A terminal status (and `unknown`) also enqueues `settle_call`: both are written together or not at all, so pass a

@@ -29,6 +29,11 @@ pub struct CampaignHours {
 }
 
 impl CampaignHours {
+    /// The usual hours, and no holidays, of nobody's campaign.
+    pub(crate) fn usual() -> Self {
+        Self { account: AccountId(0), hours: Some(CallingHours::default()), holidays: BTreeSet::new() }
+    }
+
     /// `None` if there is no such campaign.
     pub async fn load(db: impl PgExecutor<'_>, campaign: CampaignId) -> sqlx::Result<Option<Self>> {
         let row = sqlx::query!(

@@ -18,6 +18,7 @@ use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::call_event::{self, NewEvent};
 use crate::id::{CallEventId, CallId};
 use crate::stream::MACHINE_CHANNEL;
+use crate::transfer::{self, Dialed};
 
 pub use exotel::{parse as parse_exotel, stream_report};
 pub use twilio::parse as parse_twilio;
@@ -41,6 +42,8 @@ pub enum Source {
     Recording,
     /// Twilio's.
     MachineDetection,
+    /// What came of ringing a human, of either carrier.
+    Dial,
 }
 
 impl Source {
@@ -52,6 +55,7 @@ impl Source {
             Self::Voice => "voice",
             Self::Recording => "recording",
             Self::MachineDetection => "machine_detection",
+            Self::Dial => "dial",
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct CarrierEvent {
     pub hangup_cause: Option<String>,
     pub failure_reason: Option<String>,
     pub recording_url: Option<String>,
+    /// Of the humans that were rung for a call whose agent promised one.
+    pub dialed: Option<Dialed>,
 }
 
 /// What became of a stored webhook.
@@ -202,6 +208,9 @@ pub async fn apply(db: &mut PgConnection, id: CallEventId) -> sqlx::Result<Appli
             failure_reason: event.failure_reason.clone(),
         };
         Call::apply_status(&mut *db, call.id, &update).await?;
+    }
+    if let Some(dialed) = &event.dialed {
+        transfer::dialed(&mut *db, call.carrier, Some(&call.reference), None, dialed, stored.at).await?;
     }
     fill_details(&mut *db, call.id, &event).await?;
     if let Some(url) = &event.recording_url {

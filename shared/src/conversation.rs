@@ -1,8 +1,9 @@
 //! What a conversation brought: answers noted while it ran, wishes of the human, and the summary afterwards.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
+use crate::callback;
 use crate::id::{AccountId, CallId};
 
 /// The business result of a call.
@@ -47,6 +48,12 @@ impl Disposition {
             Self::NoConversation => "no_conversation",
         }
     }
+
+    /// Somebody talked with us.
+    #[must_use]
+    pub const fn is_a_conversation(self) -> bool {
+        !matches!(self, Self::Voicemail | Self::NoConversation)
+    }
 }
 
 /// Notes one answer; a later answer to the same field replaces the earlier.
@@ -72,7 +79,7 @@ pub async fn record_answer(
     Ok(())
 }
 
-/// Notes what the human asked for while the call ran.
+/// Notes what the human asked for while the call ran. A wish not to be called again is never overwritten.
 pub async fn note_disposition(
     db: impl PgExecutor<'_>,
     account: AccountId,
@@ -83,6 +90,7 @@ pub async fn note_disposition(
         r#"
         insert into conversations (call_id, account_id, live_disposition) values ($1, $2, $3)
         on conflict (call_id) do update set live_disposition = excluded.live_disposition
+        where conversations.live_disposition is distinct from 'do_not_call'
         "#,
         call as CallId,
         account as AccountId,
@@ -93,24 +101,32 @@ pub async fn note_disposition(
     Ok(())
 }
 
-/// Notes a wish to be called back: the human's words, and the moment they mean where that could be told.
+/// Notes a wish to be called back: the human's words, or the moment as the model wrote it, which is read on their own wall clock.
+/// Pass a connection inside a transaction.
 pub async fn request_callback(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     account: AccountId,
     call: CallId,
-    words: &str,
-    at: Option<DateTime<Utc>>,
+    when: &str,
+    said_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let (_, zones) = lead_facts(&mut *db, call).await?;
+    let at = callback::moment(when, callback::zone(zones.as_deref(), said_at));
+    let at = at.filter(|&at| callback::is_plausible(at, said_at));
     sqlx::query!(
         r#"
         insert into conversations (call_id, account_id, live_disposition, callback_text, callback_at)
         values ($1, $2, 'callback_requested', $3, $4)
         on conflict (call_id) do update
-        set live_disposition = 'callback_requested', callback_text = excluded.callback_text, callback_at = excluded.callback_at
+        set live_disposition = case
+                when conversations.live_disposition = 'do_not_call' then conversations.live_disposition
+                else 'callback_requested'
+            end,
+            callback_text = excluded.callback_text, callback_at = excluded.callback_at
         "#,
         call as CallId,
         account as AccountId,
-        words,
+        when,
         at,
     )
     .execute(db)
@@ -127,6 +143,19 @@ pub struct Notes {
     pub callback_at: Option<DateTime<Utc>>,
     /// A summary is wanted and not there yet.
     pub summary_pending: bool,
+}
+
+impl Notes {
+    /// The human asked to be called back, and nothing that was noted after it takes that back.
+    #[must_use]
+    pub fn wants_callback(&self) -> bool {
+        use Disposition::{CallbackRequested, DoNotCall, NotInterested, Voicemail, WrongNumber};
+        match self.live_disposition {
+            Some(CallbackRequested) => true,
+            Some(DoNotCall | NotInterested | WrongNumber | Voicemail) => false,
+            _ => self.callback_text.is_some(),
+        }
+    }
 }
 
 /// `None` if nothing was noted: nobody spoke, or nothing worth a note was said.
@@ -192,7 +221,10 @@ pub struct Summary {
     /// 0 to 100.
     pub score: Option<i32>,
     pub score_reasons: Vec<String>,
+    /// They are to be called back, whatever the disposition.
+    pub wants_callback: bool,
     pub callback_text: Option<String>,
+    /// `None` where the moment could not be told.
     pub callback_at: Option<DateTime<Utc>>,
     /// The language model that wrote it; `None` if rules did.
     pub model: Option<String>,

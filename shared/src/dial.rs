@@ -29,6 +29,9 @@ pub struct Order {
     /// E.164.
     pub phone: String,
     pub record: bool,
+    /// The agent may hand the call to a human, who talks on behind its own conversation. Not where the carrier gathers speech: there
+    /// nobody but the carrier ends a conversation that lasts too long.
+    pub can_transfer: bool,
 }
 
 /// Why a reserved call may not be dialed after all.
@@ -115,7 +118,8 @@ pub async fn begin(
                 and w.opens_at <= $2 and $4 < w.closes_at
                 and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
                 and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
-            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record
+            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record, c.voice_agent_id,
+                c.voice_agent_version
         ),
         lead as (
             update leads l set last_attempt_at = $2, updated_at = $2 from dialed d where l.id = d.lead_id
@@ -125,7 +129,13 @@ pub async fn begin(
             select account_id, id, lead_id, 'dialing', $2, now() from dialed
         )
         select id as "call_id: CallId", account_id as "account_id: AccountId", carrier as "carrier: Carrier", reference,
-            phone, record
+            phone, record,
+            exists (
+                select from voice_agent_versions v
+                where v.voice_agent_id = dialed.voice_agent_id and v.version = dialed.voice_agent_version
+                    and coalesce(v.settings->'transfer_to', '[]') <> '[]'
+                    and not coalesce(v.settings->'gathered_speech', 'false') = 'true'
+            ) as "can_transfer!"
         from dialed
         "#,
         id as CallId,

@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod call;
 pub mod call_detail;
 pub mod call_event;
+pub mod callback;
 pub mod calling_window;
 pub mod campaign;
 pub mod campaign_window;

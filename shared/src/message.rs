@@ -21,11 +21,11 @@ use crate::id::{AccountId, MessageId};
 use crate::opt_out_words::{Intent, intent};
 use crate::phone::Phone;
 
-/// Numbers without a country code are Indian on this carrier, where no account says otherwise.
+/// Numbers without a country code are Indian, as on Exotel, where no account says otherwise. Twilio always names the country.
 const HOME_REGION: &str = "IN";
-/// Exotel tells Indian time, without a zone.
+/// Exotel tells Indian time, without a zone; Twilio tells none.
 const CARRIER_OFFSET_SECS: i32 = 5 * 3600 + 1800;
-const REASON: &str = "asked for in a text message";
+pub(crate) const REASON: &str = "asked for in a text message";
 /// Messages that one sweep takes.
 const LIMIT: i64 = 500;
 
@@ -42,10 +42,11 @@ pub enum Applied {
     Taken,
 }
 
-/// Stores an incoming message of Exotel's (`SmsSid, From, To, Body, Date`), whatever it says. `None` if it was heard before.
-/// One without a sid is known by all that it says.
+/// Stores an incoming message (Exotel's has `SmsSid, From, To, Body, Date`, Twilio's `MessageSid, From, To, Body` and no time),
+/// whatever it says. `None` if it was heard before. One without a sid is known by all that it says.
 pub async fn store(
     db: impl PgExecutor<'_>,
+    carrier: Carrier,
     fields: &BTreeMap<String, String>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<MessageId>> {
@@ -58,7 +59,7 @@ pub async fn store(
         on conflict (carrier, carrier_message_id) do nothing
         returning id as "id: MessageId"
         "#,
-        Carrier::Exotel.as_str(),
+        carrier.as_str(),
         sid,
         Json(fields) as _,
         field(fields, "Date").and_then(sent_at),

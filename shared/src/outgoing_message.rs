@@ -9,13 +9,18 @@ use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::Carrier;
 use crate::call_event::{self, NewEvent};
+use crate::do_not_call::{self, Source};
 use crate::id::{AccountId, CallId, MessageId};
 use crate::jobs::{self, send_message::SendMessage};
+use crate::message::REASON;
 
 /// Of one voice agent.
 pub const MOST_TEMPLATES: usize = 10;
 /// What Exotel takes at most.
 pub const LONGEST_TEXT: usize = 1_000;
+
+/// Twilio's code for a number that has texted STOP.
+const TWILIO_OPTED_OUT: &str = "21610";
 
 /// A text that a voice agent may send.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -126,6 +131,23 @@ pub async fn failed(db: &mut PgConnection, id: MessageId, reason: &str, now: Dat
     end(db, id, "failed", Some(reason), None, now).await
 }
 
+/// The carrier refused it because the number has texted STOP, to it or to us: nobody calls or writes to it any more. Pass a
+/// connection inside a transaction.
+pub async fn opted_out(db: &mut PgConnection, id: MessageId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    end(&mut *db, id, "failed", Some("opted_out"), None, now).await?;
+    let to = sqlx::query!(
+        r#"
+        select account_id as "account_id!: AccountId", phone as "phone!", call_id as "call_id: CallId" from messages
+        where id = $1 and direction = 'outbound'
+        "#,
+        id as MessageId,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(to) = to else { return Ok(()) };
+    do_not_call::add(db, to.account_id, &to.phone, Source::Sms, REASON, to.call_id, now).await
+}
+
 /// Nobody knows whether the carrier has it.
 pub async fn in_doubt(db: &mut PgConnection, id: MessageId, reason: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
     end(db, id, "unknown", Some(reason), None, now).await
@@ -175,11 +197,13 @@ pub async fn arrived(
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let status = if failure.is_some() { "failed" } else { "delivered" };
+    let opted_out = carrier == Carrier::Twilio && failure == Some(TWILIO_OPTED_OUT);
     let told = sqlx::query!(
         r#"
         update messages set status = $3, reason = $4
         where carrier = $1 and carrier_message_id = $2 and direction = 'outbound' and status = 'sent'
-        returning account_id as "account_id!: AccountId", call_id as "call_id!: CallId", template as "template!"
+        returning id as "id: MessageId", account_id as "account_id!: AccountId", call_id as "call_id!: CallId",
+            template as "template!"
         "#,
         carrier.as_str(),
         carrier_message_id,
@@ -191,7 +215,10 @@ pub async fn arrived(
     let Some(told) = told else { return Ok(false) };
     let kind = format!("message_{status}");
     let data = json!({"template": told.template, "reason": failure});
-    note(db, told.account_id, told.call_id, &kind, data, now).await?;
+    note(&mut *db, told.account_id, told.call_id, &kind, data, now).await?;
+    if opted_out {
+        self::opted_out(db, told.id, now).await?;
+    }
     Ok(true)
 }
 

@@ -11,7 +11,8 @@ use sqlx::types::Json;
 use crate::call::{Call, CallStatus};
 use crate::call_event::{self, NewEvent};
 use crate::campaign_window::CampaignHours;
-use crate::conversation::{self, Disposition};
+use crate::conversation::{self, Disposition, Notes};
+use crate::dial;
 use crate::do_not_call;
 use crate::id::{CallId, CampaignId, LeadId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
@@ -49,6 +50,13 @@ pub enum LeadOutcome {
     Canceled,
     /// The next attempt, at this moment, would come after the campaign's end.
     Expired(DateTime<Utc>),
+}
+
+/// Somebody wants to be called back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// `None` where they named no moment that could be understood.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// The lead behind a call, its row locked, with what its campaign says about going on.
@@ -103,8 +111,11 @@ pub async fn settle(conn: &mut PgConnection, id: CallId, now: DateTime<Utc>, jit
     )
     .fetch_one(&mut *conn)
     .await?;
-    let live = conversation::notes(&mut *conn, id).await?.and_then(|notes| notes.live_disposition);
-    let machine = call.answered_by.as_deref() == Some("machine") || live == Some(Disposition::Voicemail);
+    let notes = conversation::notes(&mut *conn, id).await?;
+    let live = notes.as_ref().and_then(|notes| notes.live_disposition);
+    // A carrier guesses from a few seconds of sound. Where somebody spoke with us, their summary tells a machine from a human.
+    let guessed = call.answered_by.as_deref() == Some("machine") && !spoke;
+    let machine = guessed || live == Some(Disposition::Voicemail);
 
     if call.status != CallStatus::Unknown && spoke && !machine {
         conversation::want_summary(&mut *conn, call.account_id, id).await?;
@@ -126,7 +137,8 @@ pub async fn settle(conn: &mut PgConnection, id: CallId, now: DateTime<Utc>, jit
     }
     if let Some(disposition) = disposition {
         conversation::note_outcome(&mut *conn, call.account_id, id, disposition).await?;
-        return Ok(match finish_lead(conn, &call, disposition, None, None, now, jitter).await? {
+        let wish = notes.filter(Notes::wants_callback).map(|notes| Wish { at: notes.callback_at });
+        return Ok(match finish_lead(conn, &call, disposition, wish, None, now, jitter).await? {
             Some(outcome) => Settled::Lead(outcome),
             None => Settled::NoLead,
         });
@@ -148,12 +160,13 @@ pub async fn settle(conn: &mut PgConnection, id: CallId, now: DateTime<Utc>, jit
 
 /// Lets the lead of a finished conversation go, with its disposition. `None` if the call has no lead, or the lead has moved on.
 ///
-/// `callback_at` is the moment the human named, if they could be understood.
+/// A `wish` is fulfilled whatever the disposition says, but for somebody who must not be called: a qualified lead who asked to be
+/// called at five is called at five, and stays qualified.
 pub async fn finish_lead(
     conn: &mut PgConnection,
     call: &Call,
     disposition: Disposition,
-    callback_at: Option<DateTime<Utc>>,
+    wish: Option<Wish>,
     score: Option<i32>,
     now: DateTime<Utc>,
     jitter: f64,
@@ -161,16 +174,23 @@ pub async fn finish_lead(
     if disposition == Disposition::DoNotCall {
         do_not_call::opt_out(&mut *conn, call.id, "asked for in the call", now).await?;
     }
+    if disposition.is_a_conversation() {
+        Call::answered_by_human(&mut *conn, call.id).await?;
+    }
     let Some(lead) = lock_lead(&mut *conn, call).await? else {
         free_slot(conn, call).await?;
         return Ok(None);
     };
+    let asked = disposition == Disposition::CallbackRequested;
+    let wish = wish.or(asked.then_some(Wish { at: None })).filter(|_| disposition != Disposition::DoNotCall);
     let outcome = match disposition {
-        Disposition::Qualified | Disposition::Interested | Disposition::NotInterested | Disposition::WrongNumber => {
-            LeadOutcome::Done
-        }
+        _ if wish.is_some() => callback(&mut *conn, &lead, call, wish.and_then(|wish| wish.at), now).await?,
         Disposition::DoNotCall => LeadOutcome::Suppressed("do_not_call"),
-        Disposition::CallbackRequested => callback(&mut *conn, &lead, callback_at, now).await?,
+        Disposition::Qualified
+        | Disposition::Interested
+        | Disposition::NotInterested
+        | Disposition::CallbackRequested
+        | Disposition::WrongNumber => LeadOutcome::Done,
         Disposition::Voicemail => retry(&mut *conn, &lead, call, Outcome::Voicemail, now, jitter).await?,
         Disposition::NoConversation => retry(&mut *conn, &lead, call, Outcome::Disconnected, now, jitter).await?,
     };
@@ -229,6 +249,7 @@ async fn retry(
 async fn callback(
     conn: &mut PgConnection,
     lead: &LeadState,
+    call: &Call,
     callback_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<LeadOutcome> {
@@ -237,6 +258,7 @@ async fn callback(
     }
     // The wish itself is kept in the conversation, for people to fulfil.
     if lead.campaign_status == "canceled" || (lead.attempts >= lead.max_attempts && lead.callbacks_granted > 0) {
+        dial::note(conn, call.id, "callback_left_to_people", json!({ "asked_for": callback_at }), now).await?;
         return Ok(LeadOutcome::Done);
     }
     let at = callback_at.unwrap_or(now + CALLBACK_WITHOUT_A_TIME).max(now);

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
+use crate::callback::CallbackTerms;
 use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
 use crate::turn::{self, Turn};
@@ -121,6 +122,8 @@ pub struct Briefing {
     pub turns: Vec<Turn>,
     /// The carrier took whoever answered for a machine, before it connected them.
     pub answered_by_machine: bool,
+    /// When the human can be called back; `None`: not by a campaign.
+    pub callbacks: Option<CallbackTerms>,
     /// `None` for the call's first stream.
     pub comeback: Option<Comeback>,
 }
@@ -247,7 +250,8 @@ pub async fn begin(
         lead,
         answered_by_machine: known.answered_by_machine,
         answers: object(known.answers),
-        turns: turn::of_call(db, call_id).await?,
+        turns: turn::of_call(&mut *db, call_id).await?,
+        callbacks: CallbackTerms::load(db, call.campaign_id, call.lead_id, now).await?,
         comeback,
     }))
 }

@@ -77,6 +77,39 @@ async fn a_busy_lead_is_called_again_and_talked_to_and_both_accounts_of_it_agree
     app.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_whom_the_carrier_takes_for_a_machine_has_talked_all_the_same() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [interested()]})).await;
+    app.fault(json!({"name": "wrong_machine"})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 2})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let told = app.logged(Some("twilio"), "callback.sent");
+    assert!(told.iter().any(|entry| entry.data["fields"]["AnsweredBy"] == "machine_start"), "{told:?}");
+    let call = app.only_call(campaign).await;
+    assert_eq!((&call["disposition"], &call["answered_by"]), (&json!("qualified"), &json!("human")), "{call}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_next_document_is_lost_ends_with_a_word() {
+    let app = TestApp::start().await;
+    app.choose_carrier("twilio").await;
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [interested()]})).await;
+    app.fault(json!({"name": "twiml_lost"})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let carrier = app.carrier_calls().await.remove(0);
+    assert!(heard(&carrier).contains("something went wrong on our side"), "{carrier}");
+    assert_eq!(carrier["end_cause"], "agent_hung_up", "{carrier}");
+    app.finish().await;
+}
+
 /// What a stream that says it is Twilio's, and is not signed, is answered with.
 async fn unsigned_stream(app: &TestApp) -> u16 {
     let upgrade = app.client.get(format!("http://127.0.0.1:{}/twilio/media", app.media_port));

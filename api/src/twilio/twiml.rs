@@ -22,13 +22,16 @@ pub enum Verb<'a> {
         hints: &'a str,
         says: Speech<'a>,
     },
-    /// The first of these phones to answer is connected; `caller_id` is what it shows. Whoever answers hears first, alone, what
-    /// `whisper` has to say.
+    /// These phones ring one after the other, each so long, until one is picked up and connected; `caller_id` is what it shows. Whoever
+    /// answers hears first, alone, what `whisper` has to say. When nobody did, or they have talked, `action` is asked what follows: no
+    /// verb behind this one is reached.
     Dial {
         numbers: &'a [String],
         whisper: &'a str,
+        action: &'a str,
         caller_id: &'a str,
         ring_secs: u32,
+        talk_secs: u64,
     },
     /// Asks there what to do next.
     Redirect(&'a str),
@@ -103,9 +106,15 @@ fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
                 .with_attribute(("method", "POST"))
                 .write_text_content(BytesText::new(url))?;
         }
-        Verb::Dial { numbers, whisper, caller_id, ring_secs } => {
-            let ring = ring_secs.to_string();
-            let dial = xml.create_element("Dial").with_attribute(("timeout", ring.as_str()));
+        Verb::Dial { numbers, whisper, action, caller_id, ring_secs, talk_secs } => {
+            let (ring, talk) = (ring_secs.to_string(), talk_secs.to_string());
+            let dial = xml.create_element("Dial").with_attributes([
+                ("sequential", "true"),
+                ("timeout", ring.as_str()),
+                ("timeLimit", talk.as_str()),
+                ("action", *action),
+                ("method", "POST"),
+            ]);
             let dial = if caller_id.is_empty() { dial } else { dial.with_attribute(("callerId", *caller_id)) };
             dial.write_inner_content(|xml| {
                 for number in *numbers {
@@ -161,10 +170,12 @@ mod tests {
             xml(&[Verb::Dial {
                 numbers: &numbers,
                 whisper: "https://x/w?a=1&b=2",
+                action: "https://x/d?a=1&b=2",
                 caller_id: "+14155550100",
-                ring_secs: 45
+                ring_secs: 25,
+                talk_secs: 3_600
             }]),
-            r#"<Dial timeout="45" callerId="+14155550100"><Number url="https://x/w?a=1&amp;b=2">+919811100001</Number></Dial>"#
+            r#"<Dial sequential="true" timeout="25" timeLimit="3600" action="https://x/d?a=1&amp;b=2" method="POST" callerId="+14155550100"><Number url="https://x/w?a=1&amp;b=2">+919811100001</Number></Dial>"#
         );
     }
 

@@ -16,15 +16,15 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::twiml::{Twiml, Verb};
-use super::{gathered, genuine, whisper};
+use super::{dialed, gathered, genuine, whisper};
 use crate::error::{ApiError, Problem};
 use crate::resuming::{goes_back, keep};
 use crate::state::{App, AppState};
 
 /// A human listens to silence meanwhile.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
-/// As long as an advisor's phone may ring.
-const MAX_RINGING_SECS: u32 = 45;
+/// As long as one advisor's phone may ring before the next one does: up to five may stand in the list, and a human waits.
+const MAX_RINGING_SECS: u32 = 25;
 /// How often one call was connected before; in the address that we gave Twilio, and so under its signature.
 const ROUND: &str = "round";
 
@@ -88,11 +88,15 @@ async fn leave(app: &App, webhook: &Webhook, reference: &str) -> Twiml {
         return Twiml::of(&[Verb::Hangup]);
     }
     metrics::counter!("transfers_total", "answer" => "somebody").increment(1);
-    // The advisor sees our number, which Twilio lets us show.
-    let caller_id = webhook.fields.get("From").map_or("", String::as_str);
-    let whisper = whisper::address(app, reference);
-    let dial = Verb::Dial { numbers: &numbers, whisper: &whisper, caller_id, ring_secs: MAX_RINGING_SECS };
-    Twiml::of(&[dial, Verb::Hangup])
+    Twiml::of(&[Verb::Dial {
+        numbers: &numbers,
+        whisper: &whisper::address(app, reference),
+        action: &dialed::address(app, reference),
+        // The advisor sees our number, which Twilio lets us show.
+        caller_id: webhook.fields.get("From").map_or("", String::as_str),
+        ring_secs: MAX_RINGING_SECS,
+        talk_secs: transfer::MAX_CONVERSATION.as_secs(),
+    }])
 }
 
 fn connect(app: &AppState, reference: &str, round: i32) -> Twiml {

@@ -65,12 +65,77 @@ async fn a_flow_connects_only_those_to_whom_a_human_was_promised() {
         let answer = asked(SECRET).await.json();
         assert_eq!(answer["destination"]["numbers"], serde_json::json!(["09811100001"]), "{answer}");
         assert_eq!(answer["outgoing_phone_number"], "08047112233", "{answer}");
+        let playback = serde_json::json!({"playback_to": "both", "type": "text", "value": "You are connected now."});
+        assert_eq!(answer["start_call_playback"], playback, "{answer}");
+        let events = format!("https://api.example/dial-handler?secret={SECRET}");
+        assert!(answer["dial_passthru_event_url"].as_str().unwrap().starts_with(&events), "{answer}");
     }
-    assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 1);
-    assert_eq!(api.number("select count(*) from call_events where kind = 'transferred'").await, 1);
+    assert_eq!(api.number("select count(*) from calls where status = 'in_progress'").await, 1, "nobody has picked up");
+    assert_eq!(api.number("select count(*) from call_events where kind = 'transfer_dialed'").await, 1);
     assert_eq!(asks(&api, CLOSED).await, 302, "on, to the advisor");
     sqlx::query("update calls set status = 'completed'").execute(&api.db).await.unwrap();
     assert_eq!(asked(SECRET).await.json()["destination"]["numbers"], serde_json::json!([]), "the call is over");
+    api.finish().await;
+}
+
+/// What the Connect applet, or a Passthru behind it, is answered with.
+async fn tells(api: &TestApi, about: &str) -> u16 {
+    let told = format!("/dial-handler?secret={SECRET}&CallSid=sid-1{about}");
+    api.send(Request::get(&told).body(Body::empty()).unwrap()).await.status.as_u16()
+}
+
+/// Until an event of this kind is written.
+async fn happens(api: &TestApi, kind: &str) {
+    eventually(async || {
+        let query = sqlx::query_scalar("select count(*) from call_events where kind = $1").bind(kind);
+        let events: i64 = query.fetch_one(&api.db).await.unwrap();
+        (events > 0).then_some(())
+    })
+    .await;
+}
+
+const WISHES: &str = "select count(*) from conversations where live_disposition = 'callback_requested'";
+
+#[tokio::test]
+async fn a_call_counts_as_transferred_once_an_advisor_has_picked_up_whoever_did_not_before() {
+    let api = TestApi::start().await;
+    let call = dialed(&api).await;
+    begins(&api, call, "s1").await;
+    assert_eq!(tells(&api, "&EventType=Answered").await, 200);
+    happens(&api, "webhook").await;
+    assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 0, "nobody was promised");
+    ends(&api, call, "transfer_to_human").await;
+    assert_eq!(tells(&api, "&EventType=Terminal&DialWhomNumber=1&DialCallStatus=no-answer").await, 200);
+    happens(&api, "transfer_failed").await;
+    assert_eq!(api.number(WISHES).await, 1);
+    assert_eq!(tells(&api, "&EventType=Answered&DialWhomNumber=2").await, 200);
+    happens(&api, "transferred").await;
+    assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 1);
+    assert_eq!(api.number(WISHES).await, 0, "they were reached after all");
+    assert_eq!(tells(&api, "&EventType=Terminal&DialWhomNumber=1&DialCallStatus=busy&late=1").await, 200);
+    assert_eq!(tells(&api, "&DialCallStatus=completed").await, 200);
+    eventually(async || {
+        (api.number("select count(*) from call_events where kind = 'webhook' and applied_at is not null").await == 5)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(api.number(WISHES).await, 0);
+    assert_eq!(api.number("select count(*) from call_events where kind = 'transferred'").await, 1);
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_was_promised_a_human_and_got_none_wants_to_be_called_back() {
+    let api = TestApi::start().await;
+    let call = dialed(&api).await;
+    begins(&api, call, "s1").await;
+    ends(&api, call, "transfer_to_human").await;
+    assert_eq!(tells(&api, "&DialCallStatus=busy").await, 302, "the flow has a word of regret");
+    happens(&api, "transfer_failed").await;
+    assert_eq!(api.number(WISHES).await, 1);
+    assert_eq!(api.number("select count(*) from calls where status = 'in_progress'").await, 1);
+    let forged = "/dial-handler?secret=wrong&CallSid=sid-1&DialCallStatus=completed";
+    assert_eq!(api.send(Request::get(forged).body(Body::empty()).unwrap()).await.status, 403);
     api.finish().await;
 }
 

@@ -55,6 +55,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/passthru-handler"),
     ("post", "/passthru-handler"),
     ("get", "/connect-handler"),
+    ("get", "/dial-handler"),
+    ("post", "/dial-handler"),
     ("post", "/webhooks/exotel/sms"),
     ("get", "/webhooks/exotel/sms"),
     ("post", "/webhooks/exotel/sms-status"),
@@ -64,6 +66,9 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("post", "/webhooks/twilio/machine-detection"),
     ("post", "/webhooks/twilio/sms-status"),
     ("post", "/webhooks/twilio/whisper"),
+    ("post", "/webhooks/twilio/dialed"),
+    ("post", "/webhooks/twilio/fallback"),
+    ("post", "/webhooks/twilio/sms"),
 ];
 
 #[test]

@@ -7,7 +7,8 @@ use axum::http::Request;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
-use shared::id::CallId;
+use shared::id::{CallId, MessageId};
+use shared::outgoing_message;
 use shared::stream::{self, NewStream};
 use url::form_urlencoded::Serializer;
 
@@ -179,9 +180,98 @@ async fn a_human_who_was_promised_is_dialed_behind_the_stream() {
     stream::end(&api.db, CallId(call), "MZ1", "transfer_to_human", monday()).await.unwrap();
     let asked = [("CallSid", "CA1"), ("CallStatus", "in-progress"), ("From", "+14155550100")];
     let answer = twilio(&api, "voice?reference=ref-1&round=1", &asked).await.text();
-    let dial = "<Dial timeout=\"45\" callerId=\"+14155550100\"><Number url=\"https://api.example/webhooks/twilio/whisper?reference=ref-1\">+919811100001</Number></Dial><Hangup/></Response>";
+    let dial = "<Dial sequential=\"true\" timeout=\"25\" timeLimit=\"3600\" action=\"https://api.example/webhooks/twilio/dialed?reference=ref-1\" method=\"POST\" callerId=\"+14155550100\"><Number url=\"https://api.example/webhooks/twilio/whisper?reference=ref-1\">+919811100001</Number></Dial></Response>";
     assert!(answer.ends_with(dial), "{answer}");
+    assert_eq!(status(&api).await.0, "in_progress", "nobody has picked up");
+    let whispered =
+        twilio(&api, "whisper?reference=ref-1", &[("CallSid", "CA2"), ("ParentCallSid", "CA1")]).await.text();
+    assert!(whispered.contains("Priyamvada, from your campaign C."), "{whispered}");
     assert_eq!(status(&api).await.0, "transferred");
+    let over = [("CallSid", "CA1"), ("CallStatus", "in-progress"), ("DialCallStatus", "completed")];
+    let answer = twilio(&api, "dialed?reference=ref-1", &over).await.text();
+    assert!(answer.ends_with("<Response><Hangup/></Response>"), "{answer}");
+    assert_eq!(api.number("select count(*) from call_events where kind = 'transferred'").await, 1);
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_is_put_through_to_nobody_hears_so_in_their_language_and_is_to_be_called_back() {
+    for (language, regret) in [("en-IN", "nobody could take the call"), ("Hindi", "वापस कॉल")] {
+        let api = TestApi::start().await;
+        let call = dialed(&api).await;
+        sqlx::query("update leads set language = $1").bind(language).execute(&api.db).await.unwrap();
+        begins(&api, call, "MZ1").await;
+        stream::end(&api.db, CallId(call), "MZ1", "transfer_to_human", monday()).await.unwrap();
+        let left = [("CallSid", "CA1"), ("CallStatus", "completed"), ("DialCallStatus", "canceled")];
+        let answer = twilio(&api, "dialed?reference=ref-1", &left).await.text();
+        assert!(answer.ends_with("<Response><Hangup/></Response>"), "they hung up while it rang; {answer}");
+        let nobody = [("CallSid", "CA1"), ("CallStatus", "in-progress"), ("DialCallStatus", "no-answer")];
+        for _ in 0..2 {
+            let answer = twilio(&api, "dialed?reference=ref-1", &nobody).await.text();
+            assert!(answer.contains(regret) && answer.ends_with("<Hangup/></Response>"), "{answer}");
+        }
+        eventually(async || {
+            (api.number("select count(*) from call_events where kind = 'transfer_failed'").await == 1).then_some(())
+        })
+        .await;
+        let wish: (String, String) = sqlx::query_as("select live_disposition, callback_text from conversations")
+            .fetch_one(&api.db)
+            .await
+            .unwrap();
+        assert_eq!(wish.0, "callback_requested");
+        assert_eq!(status(&api).await.0, "in_progress");
+        let path = "/webhooks/twilio/dialed?reference=ref-1";
+        assert_eq!(send(&api, path, &nobody, "bm8=").await.refusal().1, "wrong_signature");
+        api.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn what_twilio_cannot_go_on_with_ends_with_a_word() {
+    let api = TestApi::start().await;
+    let answer = twilio(&api, "fallback?reference=ref-1", &[("CallSid", "CA1"), ("ErrorCode", "11200")]).await.text();
+    assert!(
+        answer.contains("something went wrong on our side") && answer.ends_with("<Hangup/></Response>"),
+        "{answer}"
+    );
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn a_stop_that_is_texted_to_the_number_takes_effect_with_its_answer() {
+    let api = TestApi::start().await;
+    dialed(&api).await;
+    let stop = [("MessageSid", "SM1"), ("From", "+919999900101"), ("To", "+14155550100"), ("Body", "Stop")];
+    assert_eq!(send(&api, "/webhooks/twilio/sms", &stop, "bm8=").await.refusal().1, "wrong_signature");
+    assert_eq!(api.number("select count(*) from messages").await, 0);
+    for _ in 0..2 {
+        let answer = twilio(&api, "sms", &stop).await;
+        assert!(answer.text().ends_with("<Response></Response>"), "{}", answer.text());
+    }
+    assert_eq!(api.number("select count(*) from messages where carrier = 'twilio'").await, 1);
+    assert_eq!(
+        api.number("select count(*) from do_not_call where phone = '+919999900101' and source = 'sms'").await,
+        1
+    );
+    let start = [("MessageSid", "SM2"), ("From", "+919999900101"), ("To", "+14155550100"), ("Body", "START")];
+    twilio(&api, "sms", &start).await;
+    assert_eq!(api.number("select count(*) from do_not_call").await, 0);
+    api.finish().await;
+}
+
+#[tokio::test]
+async fn a_text_that_twilio_does_not_deliver_to_who_has_opted_out_is_a_stop() {
+    let api = TestApi::start().await;
+    let call = CallId(dialed(&api).await);
+    let mut db = api.db.acquire().await.unwrap();
+    outgoing_message::request(&mut db, call, "brochure", "Here it is.", None, monday()).await.unwrap();
+    let id = MessageId(api.number("select id from messages").await);
+    outgoing_message::begin(&mut db, id, monday()).await.unwrap().unwrap();
+    outgoing_message::sent(&mut db, id, "SM9", monday()).await.unwrap();
+    drop(db);
+    let failed = [("MessageSid", "SM9"), ("MessageStatus", "undelivered"), ("ErrorCode", "21610")];
+    assert_eq!(twilio(&api, "sms-status", &failed).await.status, 200);
+    assert_eq!(api.number("select count(*) from do_not_call where source = 'sms'").await, 1);
     api.finish().await;
 }
 

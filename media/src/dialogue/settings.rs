@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use shared::callback::CallbackTerms;
 use shared::language::{self, Language};
 use shared::outgoing_message::MessageTemplate;
 
@@ -35,6 +36,8 @@ pub struct DialogueSettings {
     /// Local date, time and zone where the human is, for "tomorrow at five" in the prompt: `Saturday 21 November 2026,
     /// 15:30 (Asia/Kolkata)`.
     pub local_time: Option<String>,
+    /// When the human can be called back: what is confirmed aloud is what happens. `None`: nobody knows, and nothing is promised.
+    pub callbacks: Option<CallbackTerms>,
     pub limits: Limits,
     pub endpointing: EndpointingSettings,
     pub barge_in: BargeInSettings,
@@ -67,6 +70,7 @@ impl DialogueSettings {
             greeting: None,
             opening: Opening::SpeakAtOnce,
             local_time: None,
+            callbacks: None,
             limits: Limits::default(),
             endpointing: EndpointingSettings::default(),
             barge_in: BargeInSettings::default(),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::NaiveDateTime;
 use serde_json::{Value, json};
+use shared::callback::Agreed;
 use shared::http_tool;
 
 use super::input::{CallTime, ToolOutcome};
@@ -168,7 +170,7 @@ pub(crate) fn deed(call: BuiltIn, settings: &DialogueSettings, now: CallTime) ->
             Deed::Done { output: Box::new(Output::RecordAnswer { field, value, at: now }), told: "noted".to_owned() }
         }
         BuiltIn::ScheduleCallback { when, note } => {
-            let told = callback_noted(&when, &settings.language);
+            let told = callback_noted(&when, settings);
             Deed::Done { output: Box::new(Output::Event(CallEvent::CallbackRequested { when, note })), told }
         }
         BuiltIn::SendMessage { message } => {
@@ -182,12 +184,36 @@ pub(crate) fn deed(call: BuiltIn, settings: &DialogueSettings, now: CallTime) ->
     })
 }
 
-/// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the human
-/// can put it right.
-fn callback_noted(when: &str, language: &str) -> String {
-    match spoken::moment(when, language) {
-        Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
-        None => "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned(),
+/// What the model is told about a wish to be called back: the moment at which the phone will ring is to be said aloud, so that the
+/// human can put it right. Where nobody may be called at the one they named, that is another.
+fn callback_noted(when: &str, settings: &DialogueSettings) -> String {
+    let say = |written: &str| spoken::moment(written, &settings.language);
+    let say_local = |at: NaiveDateTime| {
+        let written = at.format("%Y-%m-%dT%H:%M").to_string();
+        say(&written).unwrap_or(written)
+    };
+    let Some((asked, agreed)) = settings.callbacks.as_ref().and_then(|terms| terms.agree(when)) else {
+        return match say(when) {
+            Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
+            None => {
+                "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned()
+            }
+        };
+    };
+    let asked = say_local(asked);
+    match agreed {
+        Agreed::AsAsked => format!("noted: {asked}. Unless you just did, say this day and hour back to them"),
+        Agreed::Instead(at) => format!(
+            "noted, but nobody is called at the hour of {asked}: the call will come on {}. Tell them this day and hour; if it does \
+             not suit them, ask for another and note that",
+            say_local(at)
+        ),
+        Agreed::NoSuchMoment => {
+            format!("not possible: {asked} has passed or is too far ahead. Ask for another day and hour and note that")
+        }
+        Agreed::ByHand => {
+            format!("noted for a colleague: {asked}. Tell them that it is passed on, and promise no hour")
+        }
     }
 }
 
@@ -267,6 +293,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use shared::callback::CallbackTerms;
+
     use super::*;
     use crate::playbook::Playbook;
 
@@ -293,6 +321,28 @@ mod tests {
         assert!(!ledger.answer("unknown", ToolOutcome::Ok("b".to_owned())));
         assert_eq!(ledger.answer_of(&first).as_deref(), Some("a"));
         assert_eq!(ledger.answer_of(&second), None);
+    }
+
+    #[test]
+    fn what_is_confirmed_aloud_is_when_the_phone_will_ring() {
+        let mut settings = DialogueSettings::new(Arc::new(Playbook::default()));
+        let told = |settings: &DialogueSettings, when: &str| callback_noted(when, settings);
+        assert!(told(&settings, "2026-11-24T22:00").starts_with("noted: Tuesday, "), "nobody knows better");
+        let answered_at = "2026-11-23T07:30:00Z".parse().unwrap();
+        settings.callbacks = Some(CallbackTerms::usual(answered_at, chrono_tz::Asia::Kolkata, "IN"));
+        for (when, expected) in [
+            ("2026-11-24T17:00", "noted: Tuesday, the twenty fourth of November twenty twenty six, five P M. Unless"),
+            ("2026-11-24 17:00", "noted: Tuesday, the twenty fourth of November twenty twenty six, five P M. Unless"),
+            (
+                "2026-11-24T22:00",
+                "the call will come on Wednesday, the twenty fifth of November twenty twenty six, ten A M.",
+            ),
+            ("2026-11-22T17:00", "not possible: Sunday"),
+            ("when I am back", "noted in their own words"),
+        ] {
+            let told = told(&settings, when);
+            assert!(told.contains(expected), "{when}: {told}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 use shared::{
+    callback,
     calling_window::ZoneSet,
     http_tool::HttpTool,
     id::CallId,
@@ -24,8 +25,6 @@ use crate::{
     stt,
 };
 
-/// Where people live on the first carrier, if nothing says otherwise.
-const HOME_ZONE: Tz = chrono_tz::Asia::Kolkata;
 /// Words given to speech recognition; the provider allows 500 tokens.
 const MAX_KEYTERMS: usize = 50;
 
@@ -63,6 +62,7 @@ pub(super) fn dialogue(
     };
     let zone = zone(&settings.facts, now);
     settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
+    settings.callbacks.clone_from(&briefing.callbacks);
     settings.messages.clone_from(&agent.messages);
     settings.tools = agent.tools.iter().map(tool).collect();
     settings.can_transfer = !agent.transfer_to.is_empty();
@@ -137,8 +137,8 @@ pub(crate) fn opening_language(of_lead: Option<&str>, agent: &VoiceAgentSettings
 }
 
 fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {
-    let zones = ["time_zone", "timezone"].iter().find_map(|key| ZoneSet::parse(facts.get(*key)?).ok());
-    zones.map_or(HOME_ZONE, |zones| zones.likely(now))
+    let known = ["time_zone", "timezone"].iter().filter_map(|key| facts.get(*key));
+    callback::zone(known.map(String::as_str).find(|zones| ZoneSet::parse(zones).is_ok()), now)
 }
 
 /// The conversation so far, when it comes back in the middle of its call.

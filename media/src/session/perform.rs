@@ -8,7 +8,7 @@ use crate::{
     pacer::PacerCommand,
     provider::ProviderError,
     recorder::Entry,
-    store,
+    store::{self, Held},
     tts::TtsCommand,
 };
 
@@ -87,7 +87,7 @@ impl Actor {
         };
         let question = Question {
             tool: tool.clone(),
-            id: format!("{}-{call_id}", self.held.call_id),
+            id: question_id(&self.held, &call_id),
             account: self.held.account_id,
             arguments,
             about: self.about.clone(),
@@ -139,5 +139,28 @@ impl Actor {
         };
         self.recorder.put(Entry::Turn(store::turn(turn, stages)));
         self.note_usage();
+    }
+}
+
+/// Names one question to an account's service, as its `Idempotency-Key`. A model counts its calls anew in every stream, and two
+/// streams of one call ask different things under the same number.
+fn question_id(held: &Held, call_id: &str) -> String {
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>();
+    format!("{}-{}-{}", held.call_id, plain(&held.stream_sid), plain(call_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::id::{AccountId, CallId};
+
+    use super::*;
+
+    #[test]
+    fn two_streams_of_one_call_never_ask_under_the_same_name() {
+        let held = |sid: &str| Held { call_id: CallId(7), account_id: AccountId(1), stream_sid: sid.into() };
+        assert_eq!(question_id(&held("MZ1"), "call_0"), "7-MZ1-call_0");
+        assert_ne!(question_id(&held("MZ1"), "call_0"), question_id(&held("MZ2"), "call_0"));
+        assert_eq!(question_id(&held("s\n1"), "c 1"), "7-s1-c1", "it is a header's value");
     }
 }

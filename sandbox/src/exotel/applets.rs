@@ -23,6 +23,10 @@ use crate::{
 
 /// How long an applet waits for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Bounds of the Connect applet.
+const MAX_RINGING_SECS: u64 = 60;
+const DEFAULT_RINGING_SECS: u64 = 30;
+const MAX_CONVERSATION_SECS: u64 = 4_500;
 
 /// The address of the bot for the next stream: the flow's own, or what its `http(s)` URL answers.
 pub async fn bot_url(world: &World, call: &Call, flow: &Flow) -> Result<Url, String> {
@@ -89,11 +93,15 @@ pub async fn passthru(world: &Arc<World>, call: &Arc<Call>, flow: &Flow, stream:
 }
 
 async fn ask_passthru(world: &World, call: &Call, url: Url) -> Option<StatusCode> {
+    ask(world, call, url, "applet.passthru").await
+}
+
+async fn ask(world: &World, call: &Call, url: Url, kind: &str) -> Option<StatusCode> {
     let answer = world.exotel.http.get(url.clone()).timeout(ANSWER_WITHIN).send().await;
     let status = answer.as_ref().ok().map(reqwest::Response::status);
     world.log.record(
         "exotel",
-        "applet.passthru",
+        kind,
         json!({
             "sid": call.sid,
             "asked": url.as_str(),
@@ -109,7 +117,49 @@ async fn ask_passthru(world: &World, call: &Call, url: Url) -> Option<StatusCode
 struct Connect {
     destination: Destination,
     #[serde(default)]
+    max_ringing_duration: Option<u64>,
+    #[serde(default)]
     max_conversation_duration: Option<u64>,
+    #[serde(default)]
+    start_call_playback: Option<Playback>,
+    #[serde(default)]
+    dial_passthru_event_url: Option<String>,
+}
+
+/// Said when somebody has picked up.
+#[derive(Debug, Deserialize)]
+struct Playback {
+    playback_to: String,
+    r#type: String,
+    value: String,
+}
+
+impl Connect {
+    /// What the carrier would not take, and drop the call for.
+    fn problem(&self) -> Option<&'static str> {
+        if self.max_ringing_duration.is_some_and(|secs| secs > MAX_RINGING_SECS) {
+            return Some("max_ringing_duration is at most 60");
+        }
+        if self.max_conversation_duration.is_some_and(|secs| secs > MAX_CONVERSATION_SECS) {
+            return Some("max_conversation_duration is at most 4500");
+        }
+        let playback = self.start_call_playback.as_ref()?;
+        match (playback.playback_to.as_str(), playback.r#type.as_str()) {
+            ("both" | "callee", "text" | "audio_url") if !playback.value.trim().is_empty() => None,
+            _ => Some("start_call_playback is none that is documented"),
+        }
+    }
+}
+
+/// Whom a call is put through to.
+#[derive(Debug)]
+pub struct Connection {
+    pub numbers: Vec<String>,
+    pub ring_secs: u64,
+    pub talk_secs: Option<u64>,
+    /// Who hears something first, and what.
+    pub playback: Option<(String, String)>,
+    events: Option<Url>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,8 +168,8 @@ struct Destination {
     numbers: Vec<String>,
 }
 
-/// Whom the Connect applet dials, and for how long at most; `None` when nobody can be dialed.
-pub async fn connect(world: &World, call: &Call, flow: &Flow) -> Option<(Vec<String>, Option<u64>)> {
+/// Whom the Connect applet dials; `None` when nobody can be dialed.
+pub async fn connect(world: &World, call: &Call, flow: &Flow) -> Option<Connection> {
     let mut url = Url::parse(flow.connect_url.as_deref()?).ok()?;
     url.query_pairs_mut().extend_pairs(common(world, call));
     let asked = async {
@@ -129,7 +179,11 @@ pub async fn connect(world: &World, call: &Call, flow: &Flow) -> Option<(Vec<Str
         if status != StatusCode::OK {
             return Err(format!("answered {status}"));
         }
-        response.json::<Connect>().await.map_err(|error| format!("unusable answer: {error}"))
+        let answer = response.json::<Connect>().await.map_err(|error| format!("unusable answer: {error}"))?;
+        match answer.problem() {
+            Some(problem) => Err(format!("unusable answer: {problem}")),
+            None => Ok(answer),
+        }
     };
     let answer = asked.await;
     world.log.record(
@@ -143,7 +197,32 @@ pub async fn connect(world: &World, call: &Call, flow: &Flow) -> Option<(Vec<Str
         }),
     );
     let answer = answer.ok().filter(|answer| !answer.destination.numbers.is_empty())?;
-    Some((answer.destination.numbers, answer.max_conversation_duration))
+    Some(Connection {
+        numbers: answer.destination.numbers,
+        ring_secs: answer.max_ringing_duration.unwrap_or(DEFAULT_RINGING_SECS),
+        talk_secs: answer.max_conversation_duration,
+        playback: answer.start_call_playback.map(|playback| (playback.playback_to, playback.value)),
+        events: answer.dial_passthru_event_url.and_then(|url| Url::parse(&url).ok()).filter(is_loopback),
+    })
+}
+
+/// Tells of one phone that is rung: `Dial`, `Answered` or `Terminal`, with the phone's status at its end. Whatever is answered, the
+/// call goes on.
+pub async fn dial_event(world: &World, call: &Call, to: &Connection, number: &str, event: &str, status: Option<&str>) {
+    let Some(mut url) = to.events.clone() else { return };
+    url.query_pairs_mut().extend_pairs(common(world, call)).append_pair("EventType", event);
+    url.query_pairs_mut().append_pair("DialWhomNumber", number);
+    if let Some(status) = status {
+        url.query_pairs_mut().append_pair("DialCallStatus", status);
+    }
+    ask(world, call, url, "applet.dial_event").await;
+}
+
+/// The Passthru behind Connect: how ringing them ended.
+pub async fn after_connect(world: &World, call: &Call, flow: &Flow, status: &str) {
+    let Some(mut url) = flow.after_connect_url.as_deref().and_then(|url| Url::parse(url).ok()) else { return };
+    url.query_pairs_mut().extend_pairs(common(world, call)).append_pair("DialCallStatus", status);
+    ask(world, call, url, "applet.after_connect").await;
 }
 
 /// The fields every applet sends, as captured live.
@@ -219,4 +298,27 @@ fn passthru_query(world: &World, call: &Call, flow: &Flow, stream: Option<&Strea
         fields.extend(about.into_iter().map(|(name, value)| (format!("Stream[{name}]"), value)));
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn connect_takes_what_is_documented_and_nothing_else() {
+        let refused = |more: Value| {
+            let mut answer = json!({"destination": {"numbers": ["09811100001"]}});
+            answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value::<Connect>(answer).unwrap().problem().is_some()
+        };
+        let plays = |to: &str, kind: &str, value: &str| json!({"start_call_playback": {"playback_to": to, "type": kind, "value": value}});
+        assert!(!refused(json!({})));
+        assert!(!refused(plays("both", "text", "Hello")) && !refused(plays("callee", "audio_url", "https://x/a.wav")));
+        for wrong in [plays("caller", "text", "Hello"), plays("both", "speech", "Hello"), plays("both", "text", " ")] {
+            assert!(refused(wrong.clone()), "{wrong}");
+        }
+        assert!(refused(json!({"max_ringing_duration": 90})) && refused(json!({"max_conversation_duration": 7_200})));
+    }
 }

@@ -27,6 +27,9 @@ pub struct Flow {
     /// The Connect applet's dynamic URL.
     #[serde(default)]
     pub connect_url: Option<String>,
+    /// A Passthru applet behind Connect; the flow ends whatever it answers.
+    #[serde(default)]
+    pub after_connect_url: Option<String>,
     /// "Record" is ticked on the Voicebot applet.
     #[serde(default)]
     pub record: bool,
@@ -75,6 +78,7 @@ impl Flow {
             on_200: Next::Voicebot,
             on_302: if settings.connect_url.is_some() { Next::Connect } else { Next::Hangup },
             connect_url: settings.connect_url.clone(),
+            after_connect_url: settings.after_connect_url.clone(),
             record: false,
         })
     }
@@ -85,6 +89,7 @@ impl Flow {
             (Some(&self.voicebot_url), &["ws", "wss", "http", "https"][..]),
             (self.passthru_url.as_ref(), &["http", "https"][..]),
             (self.connect_url.as_ref(), &["http", "https"][..]),
+            (self.after_connect_url.as_ref(), &["http", "https"][..]),
         ];
         applets.into_iter().find_map(|(text, schemes)| {
             let text = text?;

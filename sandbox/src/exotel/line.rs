@@ -249,15 +249,36 @@ pub fn cause(end: &End) -> &'static str {
     }
 }
 
-/// The Connect applet: a human agent's phone rings, is answered, and they talk for a while.
+/// The Connect applet: human agents' phones ring one after the other, until one is answered, and they talk for a while.
 async fn transfer(world: &Arc<World>, call: &Arc<Call>, leg: &Leg, flow: &Flow) -> &'static str {
-    let Some((numbers, max_secs)) = applets::connect(world, call, flow).await else { return "nobody_to_connect" };
-    sleep(world.settings.scaled(TRANSFER_RING_MS)).await;
-    call.truth().transferred_to = Some(numbers.clone());
-    world.log.record("exotel", "call.transferred", json!({"sid": call.sid, "numbers": numbers}));
-    let talk_ms = max_secs.map_or(TRANSFER_TALK_MS, |secs| TRANSFER_TALK_MS.min(secs * 1_000));
-    sleep_until(leg.deadline.min(Instant::now() + world.settings.scaled(talk_ms))).await;
-    "transferred"
+    let Some(to) = applets::connect(world, call, flow).await else { return "nobody_to_connect" };
+    let pause = |ms: u64| sleep_until(leg.deadline.min(Instant::now() + world.settings.scaled(ms)));
+    let mut ended = "no-answer".to_owned();
+    for number in &to.numbers {
+        world.log.record("exotel", "dial.ringing", json!({"sid": call.sid, "numbers": [number]}));
+        applets::dial_event(world, call, &to, number, "Dial", None).await;
+        if let Some(value) = world.faults.take("advisor_unreachable", &format!("{} {number}", call.fault_key())) {
+            ended = value.as_str().unwrap_or("no-answer").to_owned();
+            pause(if ended == "no-answer" { to.ring_secs * 1_000 } else { TRANSFER_RING_MS }).await;
+            world.log.record("exotel", "dial.unanswered", json!({"sid": call.sid, "number": number, "status": ended}));
+            applets::dial_event(world, call, &to, number, "Terminal", Some(&ended)).await;
+            continue;
+        }
+        pause(TRANSFER_RING_MS).await;
+        call.truth().transferred_to = Some(to.numbers.clone());
+        let data = json!({"sid": call.sid, "numbers": to.numbers, "answered": number});
+        world.log.record("exotel", "call.transferred", data);
+        applets::dial_event(world, call, &to, number, "Answered", None).await;
+        if let Some((whom, text)) = &to.playback {
+            world.log.record("exotel", "dial.played", json!({"sid": call.sid, "playback_to": whom, "text": text}));
+        }
+        pause(to.talk_secs.map_or(TRANSFER_TALK_MS, |secs| TRANSFER_TALK_MS.min(secs * 1_000))).await;
+        ended = "completed".to_owned();
+        applets::dial_event(world, call, &to, number, "Terminal", Some(&ended)).await;
+        break;
+    }
+    applets::after_connect(world, call, flow, &ended).await;
+    if ended == "completed" { "transferred" } else { "nobody_answered" }
 }
 
 /// The call is over: status, callbacks, details.

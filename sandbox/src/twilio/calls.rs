@@ -254,6 +254,7 @@ fn read_request(world: &World, form: &Form) -> Result<call::Request, TwilioError
         exophone: from.to_owned(),
         mode: Mode::Twiml(Box::new(Order {
             url,
+            fallback: address(form, "FallbackUrl")?,
             machine_detection,
             recording_callback: address(form, "RecordingStatusCallback")?,
         })),

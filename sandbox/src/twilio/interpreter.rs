@@ -18,7 +18,7 @@ use crate::{
         Order,
         airtime::{Airtime, Cause},
         stream,
-        twiml::{self, Verb},
+        twiml::{self, Callable, Verb},
         webhooks::{self, Fields},
     },
     world::World,
@@ -28,8 +28,11 @@ use crate::{
 const MAX_DOCUMENTS: usize = 200;
 /// The voice of `<Say>`.
 const VOICE: &str = "slt";
-/// How long a human's phone rings, and how long they talk, after `<Dial>` (scaled by the rate).
-const DIAL_MS: u64 = 12_000;
+/// How long a human's phone rings before it is picked up, and how long they talk, after `<Dial>` (scaled by the rate).
+const RING_MS: u64 = 2_000;
+const TALK_MS: u64 = 10_000;
+/// A busy phone says so this soon (scaled by the rate).
+const BUSY_MS: u64 = 500;
 
 /// What a document leads to.
 enum Next {
@@ -43,6 +46,8 @@ pub async fn run(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, order: &Or
     let line = Airtime::begin(world, call, leg);
     let mut performance = Performance { world, call, leg, line: Some(line), last: "twiml_ended" };
     let mut next = Next::Ask(order.url.clone(), Vec::new());
+    // Once: a fallback that fails, too, is the end.
+    let mut fallback = order.fallback.clone();
     for _ in 0..MAX_DOCUMENTS {
         next = match next {
             Next::End(cause) => {
@@ -54,6 +59,11 @@ pub async fn run(world: &Arc<World>, call: &Arc<Call>, leg: &mut Leg, order: &Or
                 Err(cause) => Next::End(cause),
             },
         };
+        if matches!(next, Next::End("application_error"))
+            && let Some(url) = fallback.take()
+        {
+            next = Next::Ask(url, vec![("ErrorCode".into(), "11200".into())]);
+        }
     }
     performance.close_line();
     "twiml_endless"
@@ -74,6 +84,10 @@ impl Performance<'_> {
     async fn document(&mut self, url: &Url, extra: Fields) -> Result<Vec<Verb>, Cause> {
         let mut fields = webhooks::common(self.world, self.call, "in-progress");
         fields.extend(extra);
+        if self.world.faults.take("twiml_lost", &format!("{} {url}", self.call.fault_key())).is_some() {
+            self.note("twiml.refused", json!({"why": "lost on the way"}));
+            return Err("application_error");
+        }
         let (world, call) = (self.world, self.call);
         let asking = webhooks::post(world, call, url, &fields, "twiml.asked", json!({}));
         let (line, leg) = self.line();
@@ -118,23 +132,69 @@ impl Performance<'_> {
                     let url = base.join(&url).map_err(|_error| "application_error")?;
                     return Ok(Next::Ask(url, Vec::new()));
                 }
-                Verb::Dial { numbers, whisper } => {
-                    self.note("call.transferred", json!({"numbers": numbers}));
-                    self.call.truth().transferred_to = Some(numbers);
-                    if let Some(url) = whisper {
-                        let url = base.join(&url).map_err(|_error| "application_error")?;
-                        let whispered = self.whispered(&url).await?;
-                        self.note("dial.whispered", json!({"texts": whispered}));
+                Verb::Dial { numbers, sequential, timeout_secs, action } => {
+                    let status = self.dial(numbers, sequential, timeout_secs, base).await?;
+                    self.last = if status == "completed" { "transferred" } else { "nobody_answered" };
+                    if let Some(action) = action {
+                        let url = base.join(&action).map_err(|_error| "application_error")?;
+                        let mut fields: Fields = vec![("DialCallStatus".into(), status.clone())];
+                        if status == "completed" {
+                            fields.push(("DialBridged".into(), "true".into()));
+                            fields.push(("DialCallDuration".into(), "10".into()));
+                        }
+                        return Ok(Next::Ask(url, fields));
                     }
-                    let time = self.world.settings.scaled(DIAL_MS);
-                    let (line, leg) = self.line();
-                    line.pause(leg, time).await?;
-                    self.last = "transferred";
                 }
                 Verb::Hangup | Verb::Reject => return Ok(Next::End("agent_hung_up")),
             }
         }
         Ok(Next::End(self.last))
+    }
+
+    /// Rings phones until one is picked up, lets them talk, and gives the last phone's status.
+    async fn dial(
+        &mut self,
+        numbers: Vec<Callable>,
+        sequential: bool,
+        timeout_secs: u64,
+        base: &Url,
+    ) -> Result<String, Cause> {
+        let mut status = "no-answer".to_owned();
+        let all: Vec<String> = numbers.iter().map(|callable| callable.number.clone()).collect();
+        if !sequential {
+            self.note("dial.ringing", json!({"numbers": all}));
+        }
+        for Callable { number, whisper } in numbers {
+            if sequential {
+                self.note("dial.ringing", json!({"numbers": [number]}));
+            }
+            let key = format!("{} {number}", self.call.fault_key());
+            if let Some(value) = self.world.faults.take("advisor_unreachable", &key) {
+                status = value.as_str().unwrap_or("no-answer").to_owned();
+                let rings_ms = if status == "no-answer" { timeout_secs * 1_000 } else { BUSY_MS };
+                self.wait(rings_ms).await?;
+                self.note("dial.unanswered", json!({"number": number, "status": status}));
+                continue;
+            }
+            self.wait(RING_MS).await?;
+            self.note("call.transferred", json!({"numbers": all, "answered": number}));
+            self.call.truth().transferred_to = Some(all);
+            if let Some(url) = whisper {
+                let url = base.join(&url).map_err(|_error| "application_error")?;
+                let whispered = self.whispered(&url).await?;
+                self.note("dial.whispered", json!({"texts": whispered}));
+            }
+            self.wait(TALK_MS).await?;
+            return Ok("completed".to_owned());
+        }
+        Ok(status)
+    }
+
+    /// So long, scaled by the rate.
+    async fn wait(&mut self, ms: u64) -> Result<(), Cause> {
+        let time = self.world.settings.scaled(ms);
+        let (line, leg) = self.line();
+        line.pause(leg, time).await
     }
 
     /// What the phone that answered is told, alone. Whatever goes wrong with it, Twilio connects.

@@ -31,6 +31,8 @@ use crate::world::World;
 pub struct Order {
     /// Asked for TwiML when the call is answered.
     pub url: Url,
+    /// Asked instead where that, or what followed, cannot be had or performed.
+    pub fallback: Option<Url>,
     /// Told who has answered.
     pub machine_detection: Option<Url>,
     /// Told where the recording is.

@@ -7,6 +7,9 @@ use quick_xml::{
 };
 use serde_json::{Map, Value};
 
+/// Twilio rings no more at a time.
+const MAX_NUMBERS: usize = 10;
+
 /// One thing that a call does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verb {
@@ -30,12 +33,24 @@ pub enum Verb {
     },
     /// Somebody else's phone rings.
     Dial {
-        numbers: Vec<String>,
-        /// What the first of them is told before they are connected.
-        whisper: Option<String>,
+        numbers: Vec<Callable>,
+        /// One after the other, rather than all at once.
+        sequential: bool,
+        /// How long each rings.
+        timeout_secs: u64,
+        /// Asked what follows; without it the next verb does.
+        action: Option<String>,
     },
     Hangup,
     Reject,
+}
+
+/// A phone that `<Dial>` rings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Callable {
+    pub number: String,
+    /// Asked what to tell whoever picks up, alone.
+    pub whisper: Option<String>,
 }
 
 /// An element with what is in it.
@@ -90,10 +105,25 @@ fn verb(element: &Element) -> Result<Verb, String> {
         "Pause" => Verb::Pause { secs: element.number("length", 1)? },
         "Redirect" => Verb::Redirect { url: element.text.trim().to_owned() },
         "Dial" => {
-            let mut numbers: Vec<String> = element.children.iter().map(|child| child.text.trim().to_owned()).collect();
-            numbers.extend(Some(element.text.trim().to_owned()).filter(|number| !number.is_empty()));
-            let whisper = element.children.iter().find_map(|number| number.attribute("url")).map(str::to_owned);
-            Verb::Dial { numbers, whisper }
+            let mut numbers: Vec<Callable> = element
+                .children
+                .iter()
+                .map(|child| Callable {
+                    number: child.text.trim().to_owned(),
+                    whisper: child.attribute("url").map(str::to_owned),
+                })
+                .collect();
+            let only = Some(element.text.trim().to_owned()).filter(|number| !number.is_empty());
+            numbers.extend(only.map(|number| Callable { number, whisper: None }));
+            if numbers.len() > MAX_NUMBERS {
+                return Err(format!("<Dial> takes {MAX_NUMBERS} numbers"));
+            }
+            Verb::Dial {
+                numbers,
+                sequential: element.attribute("sequential") == Some("true"),
+                timeout_secs: element.number("timeout", 30)?,
+                action: element.attribute("action").map(str::to_owned),
+            }
         }
         "Hangup" => Verb::Hangup,
         "Reject" => Verb::Reject,
@@ -182,7 +212,7 @@ mod tests {
                 <Connect><Stream url="wss://x/media"><Parameter name="reference" value="a&amp;1"/></Stream></Connect>
                 <Gather input="speech dtmf" action="/next?a=1&amp;b=2" timeout="3"><Say>R&amp;D, 5 &lt; 6?</Say></Gather>
                 <Pause length="2"/><Redirect method="POST">http://x/voice?a=1&amp;round=2</Redirect>
-                <Dial><Number url="/whisper?a=1&amp;b=2">+14155550101</Number></Dial><Hangup/>
+                <Dial sequential="true" timeout="25" action="/d"><Number url="/whisper?a=1&amp;b=2">+14155550101</Number></Dial><Hangup/>
             </Response>"#;
         assert_eq!(
             read(xml).unwrap(),
@@ -195,7 +225,12 @@ mod tests {
                 },
                 Verb::Pause { secs: 2 },
                 Verb::Redirect { url: "http://x/voice?a=1&round=2".into() },
-                Verb::Dial { numbers: vec!["+14155550101".into()], whisper: Some("/whisper?a=1&b=2".into()) },
+                Verb::Dial {
+                    numbers: vec![Callable { number: "+14155550101".into(), whisper: Some("/whisper?a=1&b=2".into()) }],
+                    sequential: true,
+                    timeout_secs: 25,
+                    action: Some("/d".into()),
+                },
                 Verb::Hangup,
             ]
         );

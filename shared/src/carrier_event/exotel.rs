@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{CarrierEvent, Source, Webhook, flatten};
 use crate::call::CallStatus;
 use crate::resumption::{StreamEnd, StreamReport};
+use crate::transfer::Dialed;
 
 /// A cause or reason is a word or two; a carrier's page of HTML is not one.
 const MAX_REASON_CHARS: usize = 200;
@@ -45,9 +46,28 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
             event.stream_seconds = longest(&[text("Stream[Duration]")]);
             event.hangup_cause = stream_end(text("Stream[Status]"), text("Stream[DisconnectedBy]"));
         }
+        Source::Dial => event.dialed = dialed(text("EventType"), text("DialCallStatus").or(text("Status"))),
         Source::CallProgress | Source::Voice | Source::Recording | Source::MachineDetection => {}
     }
     event
+}
+
+/// An event of the Connect applet is about one phone (`EventType`: `Dial`, `Ringing`, `Answered`, `Terminal`), and another may ring
+/// after it. A Passthru behind the applet has none, and knows how it ended.
+fn dialed(event: Option<&str>, status: Option<&str>) -> Option<Dialed> {
+    let event = event.map(str::to_ascii_lowercase);
+    match event.as_deref() {
+        Some("answered") => return Some(Dialed::Answered),
+        Some("dial" | "ringing") => return None,
+        _ => {}
+    }
+    match status?.to_ascii_lowercase().replace('_', "-").as_str() {
+        "completed" | "answered" => Some(Dialed::Answered),
+        status @ ("busy" | "no-answer" | "failed") => {
+            Some(Dialed::Unanswered { status: status.to_owned(), is_last: event.is_none() })
+        }
+        _ => None,
+    }
 }
 
 /// What a Passthru request says of the stream before it.
@@ -149,6 +169,17 @@ mod tests {
     fn webhook(source: Source, fields: &[(&str, &str)]) -> Webhook {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Webhook { source, reference: None, fields }
+    }
+
+    #[test]
+    fn an_advisors_phone_and_the_end_of_all_of_them_are_told_apart() {
+        assert_eq!(dialed(Some("Answered"), None), Some(Dialed::Answered));
+        assert_eq!(dialed(Some("Dial"), Some("busy")), None, "an advisor's state before it rings");
+        let unanswered = |status: &str, is_last| Some(Dialed::Unanswered { status: status.into(), is_last });
+        assert_eq!(dialed(Some("Terminal"), Some("no-answer")), unanswered("no-answer", false));
+        assert_eq!(dialed(None, Some("no_answer")), unanswered("no-answer", true));
+        assert_eq!(dialed(None, Some("completed")), Some(Dialed::Answered));
+        assert_eq!((dialed(None, None), dialed(None, Some("canceled"))), (None, None));
     }
 
     #[test]

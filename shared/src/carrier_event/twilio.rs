@@ -2,6 +2,7 @@
 
 use super::{CarrierEvent, Source, Webhook};
 use crate::call::CallStatus;
+use crate::transfer::Dialed;
 
 /// Reads a stored webhook of Twilio's.
 #[must_use]
@@ -28,9 +29,24 @@ pub fn parse(webhook: &Webhook) -> CarrierEvent {
             // Without an extension it names the recording, not its sound.
             event.recording_url = text("RecordingUrl").map(|url| format!("{url}.mp3"));
         }
+        Source::Dial => event.dialed = dialed(text("DialCallStatus"), text("DialBridged")),
         Source::Recording | Source::MachineDetection | Source::StatusCallback | Source::Passthru => {}
     }
     event
+}
+
+/// `None` where the human left while a phone rang: they wanted nothing more.
+fn dialed(status: Option<&str>, bridged: Option<&str>) -> Option<Dialed> {
+    match status? {
+        "completed" | "answered" if bridged == Some("false") => {
+            Some(Dialed::Unanswered { status: "not-bridged".into(), is_last: true })
+        }
+        "completed" | "answered" => Some(Dialed::Answered),
+        status @ ("busy" | "no-answer" | "failed") => {
+            Some(Dialed::Unanswered { status: status.to_owned(), is_last: true })
+        }
+        _ => None,
+    }
 }
 
 fn status(text: &str) -> Option<CallStatus> {
@@ -68,6 +84,20 @@ mod tests {
     fn event(source: Source, fields: &[(&str, &str)]) -> CarrierEvent {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         parse(&Webhook { source, reference: Some("ref-1".into()), fields })
+    }
+
+    #[test]
+    fn an_advisor_was_reached_or_not_or_nobody_waited_for_one() {
+        let heard = |fields: &[(&str, &str)]| event(Source::Dial, fields).dialed;
+        let unanswered = |status: &str| Some(Dialed::Unanswered { status: status.into(), is_last: true });
+        assert_eq!(heard(&[("DialCallStatus", "completed"), ("DialBridged", "true")]), Some(Dialed::Answered));
+        assert_eq!(heard(&[("DialCallStatus", "completed"), ("DialBridged", "false")]), unanswered("not-bridged"));
+        for status in ["busy", "no-answer", "failed"] {
+            assert_eq!(heard(&[("DialCallStatus", status)]), unanswered(status));
+        }
+        assert_eq!(heard(&[("DialCallStatus", "canceled")]), None);
+        let said = event(Source::Dial, &[("DialCallStatus", "completed"), ("CallStatus", "completed")]);
+        assert_eq!(said.status, None, "the call itself is told of elsewhere");
     }
 
     #[test]

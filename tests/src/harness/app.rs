@@ -91,6 +91,7 @@ impl TestApp {
             voicebot_url: Some(format!("ws://{}/media", streams.address)),
             passthru_url: Some(format!("{api_url}/passthru-handler?secret=story-secret")),
             connect_url: Some(format!("{api_url}/connect-handler?secret=story-secret")),
+            after_connect_url: Some(format!("{api_url}/dial-handler?secret=story-secret")),
             requests_per_minute: setup.sandbox.requests_per_minute.max(2_000),
             ..setup.sandbox
         })

@@ -2,10 +2,13 @@
 
 mod answer;
 
+use std::time::Duration;
+
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::phone::Phone;
+use shared::transfer;
 
 use self::answer::{Body, CallFields, list_of};
 use super::http::{self, Http};
@@ -30,7 +33,7 @@ pub struct Exotel {
     sms_sender: String,
     sms_callback: url::Url,
     dlt_entity_id: Option<String>,
-    time_limit_secs: u64,
+    longest_conversation: Duration,
     ring_timeout_secs: u64,
 }
 
@@ -66,7 +69,7 @@ impl Exotel {
             dlt_entity_id: exotel.exotel_dlt_entity_id.clone(),
             caller_id: number,
             status_callback,
-            time_limit_secs: config.max_call_duration().as_secs(),
+            longest_conversation: config.max_call_duration(),
             ring_timeout_secs: config.dialing.ring_timeout().as_secs(),
         })
     }
@@ -78,7 +81,8 @@ impl Exotel {
     pub async fn place_call(&self, request: &PlaceRequest) -> Result<Placed, CarrierError> {
         let mut callback = self.status_callback.clone();
         callback.query_pairs_mut().append_pair("reference", &request.reference);
-        let (time_limit, ring_timeout) = (self.time_limit_secs.to_string(), self.ring_timeout_secs.to_string());
+        let time_limit = transfer::time_limit(self.longest_conversation, request.can_transfer).as_secs().to_string();
+        let ring_timeout = self.ring_timeout_secs.to_string();
         // In flow mode `From` is the callee; our own number there would ring ourselves.
         let form = [
             ("From", request.phone.as_str()),

@@ -153,6 +153,8 @@ pub struct PlaceRequest {
     /// Our own name for the call: it comes back with every event.
     pub reference: String,
     pub record: bool,
+    /// A human may talk on when the voice agent has let go.
+    pub can_transfer: bool,
 }
 
 /// A text message to send. The same request is never sent twice.
@@ -234,6 +236,8 @@ pub enum Rejection {
     Balance,
     /// The number is on the carrier's do-not-disturb register.
     DoNotDisturb,
+    /// The number has texted STOP: it gets no text.
+    OptedOut,
     /// Not allowed for this account: documents missing, a feature not enabled.
     Forbidden,
     NotFound,
@@ -250,6 +254,7 @@ impl Rejection {
             Self::Credentials => "carrier_auth",
             Self::Balance => "carrier_balance",
             Self::DoNotDisturb => "do_not_call",
+            Self::OptedOut => "opted_out",
             Self::Forbidden => "carrier_forbidden",
             Self::NotFound => "carrier_not_found",
             Self::Other(_) => "carrier_rejected",

@@ -2,8 +2,11 @@
 
 mod answer;
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
+use shared::transfer::time_limit;
 
 use self::answer::{CallFields, CallList, RecordingList};
 use super::http::{self, Http};
@@ -26,7 +29,7 @@ pub struct Twilio {
     token: SecretString,
     number: String,
     detects_machines: bool,
-    time_limit_secs: u64,
+    longest_conversation: Duration,
     ring_timeout_secs: u64,
 }
 
@@ -44,7 +47,7 @@ impl Twilio {
             token: required("TWILIO_AUTH_TOKEN", twilio.twilio_auth_token.as_ref())?.clone(),
             number: required("TWILIO_NUMBER", twilio.twilio_number.as_ref())?.clone(),
             detects_machines: twilio.twilio_machine_detection,
-            time_limit_secs: config.max_call_duration().as_secs(),
+            longest_conversation: config.max_call_duration(),
             ring_timeout_secs: config.dialing.ring_timeout().as_secs(),
         })
     }
@@ -60,10 +63,13 @@ impl Twilio {
             ("From", self.number.clone()),
             ("Url", webhook("voice")),
             ("Method", "POST".into()),
+            // Where an answer of ours does not come, or cannot be performed.
+            ("FallbackUrl", webhook("fallback")),
+            ("FallbackMethod", "POST".into()),
             ("StatusCallback", webhook("status")),
             ("StatusCallbackMethod", "POST".into()),
             ("Timeout", self.ring_timeout_secs.to_string()),
-            ("TimeLimit", self.time_limit_secs.to_string()),
+            ("TimeLimit", time_limit(self.longest_conversation, request.can_transfer).as_secs().to_string()),
         ];
         form.extend(["ringing", "answered", "completed"].map(|event| ("StatusCallbackEvent", event.to_owned())));
         if request.record {

@@ -71,7 +71,12 @@ async fn dial_it(order: &Order, job_context: &JobContext, ctx: &Context) -> Resu
         // Nothing has been sent, and only this run knows it.
         return hand_back(order, "the job's lease was lost", PATIENCE, ctx).await;
     }
-    let request = PlaceRequest { phone: order.phone.clone(), reference: order.reference.clone(), record: order.record };
+    let request = PlaceRequest {
+        phone: order.phone.clone(),
+        reference: order.reference.clone(),
+        record: order.record,
+        can_transfer: order.can_transfer,
+    };
     // In a task of its own: a handler that is cut off by its timeout must not cut off the exchange half-way.
     let client = ctx.carriers.of(order.carrier);
     let exchange = tokio::spawn(async move { client?.place_call(&request).await }).await;

@@ -8,6 +8,7 @@ use shared::clock::wall;
 use shared::dial::{self, CarrierReport};
 use shared::jobs::reconcile_call::ReconcileCall;
 use shared::recording;
+use shared::transfer;
 
 use crate::carrier::{CarrierCall, CarrierError, Progress};
 use crate::context::Context;
@@ -19,6 +20,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(3);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Beyond its maximum a call may take so long to say goodbye and to be reported.
 const OVERTIME: Duration = Duration::from_secs(120);
+/// A human who was put through to another one may talk for an hour, and no stream tells that they do: asked about every minute, the
+/// call would be given up for unknown while they do.
+const TALKING_SILENCE: Duration = Duration::from_secs(300);
 /// A recording's address is asked for less often.
 const RECORDING_WAIT: Duration = Duration::from_secs(60);
 
@@ -107,12 +111,14 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
     };
     let mut tx = ctx.db.begin().await.retry()?;
     let over = dial::apply_report(&mut tx, call.id, &report, ctx.clock.now()).await.retry()?;
+    let talks_on = transfer::is_promised(&mut *tx, call.id).await.retry()?;
     if !over {
-        dial::expect_news(&mut *tx, call.id, ctx.settings.ring_silence).await.retry()?;
+        let silence = if talks_on { TALKING_SILENCE } else { ctx.settings.ring_silence };
+        dial::expect_news(&mut *tx, call.id, silence).await.retry()?;
     }
     tx.commit().await.retry()?;
     if !over {
-        hang_up_overdue(call, found, ctx).await;
+        hang_up_overdue(call, found, talks_on, ctx).await;
         // `sweep` asks again if it stays silent; a call that the carrier never ends is nobody's.
         return if asked >= MAX_QUESTIONS {
             become_unknown(call, "the carrier never ends it", ctx).await
@@ -130,8 +136,9 @@ async fn apply(call: &Call, found: &CarrierCall, asked: i32, ctx: &Context) -> R
 }
 
 /// Nobody speaks on a line that is still up so long after its call must have ended; where the carrier lets us, we end it.
-async fn hang_up_overdue(call: &Call, found: &CarrierCall, ctx: &Context) {
-    let longest = ctx.settings.ring_silence + ctx.settings.max_call + OVERTIME;
+/// `talks_on`: a human was put through to another one, and they have longer.
+async fn hang_up_overdue(call: &Call, found: &CarrierCall, talks_on: bool, ctx: &Context) {
+    let longest = ctx.settings.ring_silence + transfer::time_limit(ctx.settings.max_call, talks_on) + OVERTIME;
     let longest = TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX);
     if found.progress != Progress::Live || call.request_sent_at.is_none_or(|sent_at| wall() - sent_at < longest) {
         return;

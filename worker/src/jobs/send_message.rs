@@ -6,7 +6,7 @@ use shared::id::MessageId;
 use shared::jobs::send_message::SendMessage;
 use shared::outgoing_message::{self, Order};
 
-use crate::carrier::{CarrierError, TextMessage};
+use crate::carrier::{CarrierError, Rejection, TextMessage};
 use crate::context::Context;
 use crate::queue::{JobContext, JobError, JobResultExt};
 
@@ -52,6 +52,12 @@ pub async fn run(job: SendMessage, job_context: JobContext, ctx: Context) -> Res
             Err(JobError::Retry(anyhow::Error::new(error).context("nothing was sent")))
         }
         Err(CarrierError::Unavailable(_)) => failed(id, "carrier_unreachable", &ctx).await,
+        Err(CarrierError::Rejected { cause: Rejection::OptedOut, .. }) => {
+            tracing::info!(message_id = %id, "the number of a text message has opted out");
+            let mut tx = ctx.db.begin().await.retry()?;
+            outgoing_message::opted_out(&mut tx, id, ctx.clock.now()).await.retry()?;
+            tx.commit().await.retry()
+        }
         Err(CarrierError::Rejected { cause, detail }) => {
             tracing::warn!(message_id = %id, cause = cause.as_str(), detail, "the carrier refused a text message");
             failed(id, cause.as_str(), &ctx).await

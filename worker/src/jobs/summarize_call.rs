@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use shared::call::Call;
-use shared::calling_window::ZoneSet;
+use shared::callback;
 use shared::conversation::{self, Disposition, Summary};
 use shared::jobs::summarize_call::SummarizeCall;
 use shared::ledger::{self, Used};
-use shared::settle::finish_lead;
+use shared::settle::{Wish, finish_lead};
 use shared::turn;
 
 use crate::context::Context;
@@ -29,7 +28,7 @@ pub async fn run(job: SummarizeCall, job_context: JobContext, ctx: Context) -> R
     }
     let (lead, zone) = conversation::lead_facts(&ctx.db, call.id).await.retry()?;
     let ended_at = call.ended_at.unwrap_or_else(|| ctx.clock.now());
-    let zone = zone.and_then(|zones| ZoneSet::parse(&zones).ok()).map_or(Tz::UTC, |zones| zones.likely(ended_at));
+    let zone = callback::zone(zone.as_deref(), ended_at);
     let conversation = Conversation {
         turns: turn::of_call(&ctx.db, call.id).await.retry()?,
         notes,
@@ -82,8 +81,9 @@ async fn finish(call: &Call, summary: &Summary, ctx: &Context) -> Result<(), Job
     if !conversation::store_summary(&mut *tx, call.id, summary, now).await.retry()? {
         return Ok(());
     }
-    let (at, score) = (summary.callback_at, summary.score);
-    let outcome = finish_lead(&mut tx, call, summary.disposition, at, score, now, rand::random()).await.retry()?;
+    let wish = summary.wants_callback.then_some(Wish { at: summary.callback_at });
+    let outcome =
+        finish_lead(&mut tx, call, summary.disposition, wish, summary.score, now, rand::random()).await.retry()?;
     tx.commit().await.retry()?;
     metrics::counter!("conversations_total", "disposition" => summary.disposition.as_str()).increment(1);
     tracing::info!(call_id = %call.id, disposition = summary.disposition.as_str(), ?outcome, "a conversation is summarised");

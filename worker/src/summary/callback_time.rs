@@ -2,10 +2,15 @@
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
+use shared::callback;
 
 /// The moment that `words` name, said at `said_at`; `None` where they name none that can be told. Always after `said_at`.
 #[must_use]
 pub fn callback_time(words: &str, said_at: DateTime<Tz>) -> Option<DateTime<Utc>> {
+    // A live agent is told to write moments so; taken apart into words they would be read as others.
+    if let Some(at) = callback::moment(words, said_at.timezone()) {
+        return callback::is_plausible(at, said_at.to_utc()).then_some(at);
+    }
     let words: Vec<String> = words
         .to_lowercase()
         .replace("a.m.", "am")
@@ -192,6 +197,9 @@ mod tests {
             ("kal shaam 6 baje", "24 18:00"),
             ("tomorrow", "24 13:00"),
             ("after 3 days", "26 13:00"),
+            ("2026-11-25T17:00", "25 17:00"),
+            ("2026-11-25 17:30:00", "25 17:30"),
+            ("2026-11-25T17:00:00+00:00", "25 22:30"),
         ] {
             assert_eq!(meant(words).as_deref(), Some(moment), "{words}");
         }
@@ -199,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_names_no_moment_is_not_guessed() {
-        for words in ["later", "some other time", "when I am free", "", "I have 2 flats"] {
+        for words in ["later", "some other time", "when I am free", "", "I have 2 flats", "2026-11-20T17:00"] {
             assert_eq!(meant(words), None, "{words}");
         }
     }

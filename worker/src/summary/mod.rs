@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use shared::conversation::{Notes, Summary};
+use shared::conversation::{Disposition, Notes, Summary};
 use shared::ledger::Used;
 use shared::turn::Turn;
 
@@ -80,12 +80,36 @@ impl Summarizer {
     }
 }
 
-/// Whose wish about a callback counts: the moment understood in the call, else the model's, else the words.
-fn callback_at(
-    conversation: &Conversation,
-    from_model: Option<DateTime<Utc>>,
-    words: Option<&str>,
-) -> Option<DateTime<Utc>> {
-    let noted = conversation.notes.as_ref().and_then(|notes| notes.callback_at);
-    noted.or(from_model).or_else(|| callback_time(words?, conversation.ended_at))
+/// What is written of a callback, whoever judged the conversation.
+struct Callback {
+    disposition: Disposition,
+    wanted: bool,
+    at: Option<DateTime<Utc>>,
+}
+
+impl Callback {
+    /// A wish that was noted while the human spoke outvotes the judgement of it afterwards: they were told when they will be
+    /// called. Qualified they may be all the same, and somebody who must not be called is not. The moment that was understood
+    /// in the call comes first, then the model's, then the words.
+    fn weigh(
+        conversation: &Conversation,
+        judged: Disposition,
+        from_model: Option<DateTime<Utc>>,
+        words: Option<&str>,
+    ) -> Self {
+        let notes = conversation.notes.as_ref();
+        let live = notes.is_some_and(Notes::wants_callback);
+        let disposition = match judged {
+            Disposition::Qualified | Disposition::DoNotCall => judged,
+            _ if live => Disposition::CallbackRequested,
+            _ => judged,
+        };
+        let wanted = disposition == Disposition::CallbackRequested || (live && disposition != Disposition::DoNotCall);
+        // What was noted and taken back names no moment any more.
+        let noted = notes.filter(|_| live).and_then(|notes| {
+            notes.callback_at.or_else(|| callback_time(notes.callback_text.as_deref()?, conversation.ended_at))
+        });
+        let at = noted.or(from_model).or_else(|| callback_time(words?, conversation.ended_at)).filter(|_| wanted);
+        Self { disposition, wanted, at }
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::conversation::{Disposition, Summary};
 use shared::turn::Role;
 
-use super::{Conversation, callback_at};
+use super::{Callback, Conversation};
 
 /// Answers that make a lead qualified.
 const QUALIFYING_ANSWERS: usize = 4;
@@ -26,18 +26,18 @@ pub fn judge(conversation: &Conversation, error: String) -> Summary {
         Disposition::Interested
     });
     let words = notes.and_then(|notes| notes.callback_text.clone());
+    let callback = Callback::weigh(conversation, disposition, None, words.as_deref());
     Summary {
         summary: format!(
             "No summary could be written. The callee spoke {heard} times and answered {told} questions; see the transcript."
         ),
-        disposition,
+        disposition: callback.disposition,
         intent: None,
         extracted: answers,
         score: None,
         score_reasons: Vec::new(),
-        callback_at: (disposition == Disposition::CallbackRequested)
-            .then(|| callback_at(conversation, None, words.as_deref()))
-            .flatten(),
+        wants_callback: callback.wanted,
+        callback_at: callback.at,
         callback_text: words,
         model: None,
         error: Some(error),
@@ -58,6 +58,7 @@ mod tests {
     use super::*;
 
     fn spoken(answers: Value, live: Option<Disposition>) -> Conversation {
+        let asked = live == Some(Disposition::CallbackRequested);
         let ended_at: DateTime<Utc> = "2026-11-23T07:30:00Z".parse().unwrap();
         let turn = Turn {
             seq: 1,
@@ -71,7 +72,7 @@ mod tests {
         let notes = Notes {
             answers,
             live_disposition: live,
-            callback_text: Some("tomorrow at 5 pm".into()),
+            callback_text: asked.then(|| "tomorrow at 5 pm".into()),
             callback_at: None,
             summary_pending: true,
         };

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::callback;
 use shared::conversation::{Disposition, Summary};
 
-use super::{Conversation, callback_at};
+use super::{Callback, Conversation};
 
 /// Fields of the default qualification, in the playbook's order.
 const FIELDS: [&str; 6] = ["purpose", "budget", "timeline", "location", "property_type", "site_visit"];
 const MAX_SUMMARY_CHARS: usize = 2_000;
 const MAX_FIELD_CHARS: usize = 300;
 const MAX_REASONS: usize = 8;
-/// A callback further away than this is a misunderstanding.
-const LATEST_CALLBACK: TimeDelta = TimeDelta::days(90);
 
 /// Why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +94,8 @@ pub(super) fn read(text: &str) -> Result<Filled, Problem> {
 }
 
 impl Filled {
-    /// Believes the model, except where the call itself knows better: somebody who asked not to be called again is not.
+    /// Believes the model, except where the call itself knows better: somebody who asked not to be called again is not, and
+    /// somebody who asked to be called back is.
     pub fn into_summary(self, conversation: &Conversation, model: String) -> Summary {
         let live = conversation.notes.as_ref().and_then(|notes| notes.live_disposition);
         let disposition = if live == Some(Disposition::DoNotCall) { Disposition::DoNotCall } else { self.disposition };
@@ -104,9 +103,8 @@ impl Filled {
         let from_model = self
             .callback_at
             .as_deref()
-            .and_then(|at| DateTime::parse_from_rfc3339(at).ok())
-            .map(|at| at.to_utc())
-            .filter(|at: &DateTime<Utc>| (ended_at..ended_at + LATEST_CALLBACK).contains(at));
+            .and_then(|at| callback::moment(at, conversation.ended_at.timezone()))
+            .filter(|&at| callback::is_plausible(at, ended_at));
         let words = self
             .callback_at_text
             .or_else(|| conversation.notes.as_ref().and_then(|notes| notes.callback_text.clone()))
@@ -119,11 +117,12 @@ impl Filled {
                 ((*name).to_owned(), value.map_or(Value::Null, Value::String))
             })
             .collect();
+        let callback = Callback::weigh(conversation, disposition, from_model, words.as_deref());
         #[expect(clippy::cast_possible_truncation, reason = "checked to be between 0 and 100")]
         let score = self.score.round() as i32;
         Summary {
             summary: clipped(&self.summary, MAX_SUMMARY_CHARS),
-            disposition,
+            disposition: callback.disposition,
             intent: self.intent.map(|intent| clipped(&intent, MAX_FIELD_CHARS)).filter(|intent| !intent.is_empty()),
             extracted: Value::Object(extracted),
             score: Some(score),
@@ -133,9 +132,8 @@ impl Filled {
                 .take(MAX_REASONS)
                 .map(|reason| clipped(reason, MAX_FIELD_CHARS))
                 .collect(),
-            callback_at: (disposition == Disposition::CallbackRequested)
-                .then(|| callback_at(conversation, from_model, words.as_deref()))
-                .flatten(),
+            wants_callback: callback.wanted,
+            callback_at: callback.at,
             callback_text: words,
             model: Some(model),
             error: None,
@@ -150,6 +148,7 @@ pub(super) fn clipped(text: &str, max_chars: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
     use shared::conversation::Notes;
 
     use super::*;
@@ -206,6 +205,29 @@ mod tests {
         let live = conversation(Some(Disposition::DoNotCall));
         let summary = read(&answer("qualified", Value::Null)).unwrap().into_summary(&live, "m".into());
         assert_eq!(summary.disposition, Disposition::DoNotCall);
+    }
+
+    #[test]
+    fn a_callback_that_was_promised_in_the_call_is_beyond_the_models_reach() {
+        let mut promised = conversation(Some(Disposition::CallbackRequested));
+        let notes = promised.notes.as_mut().unwrap();
+        (notes.callback_text, notes.callback_at) = (Some("x".into()), "2026-11-24T11:30:00Z".parse().ok());
+        for (judged, kept) in [
+            ("qualified", Disposition::Qualified),
+            ("interested", Disposition::CallbackRequested),
+            ("not_interested", Disposition::CallbackRequested),
+            ("voicemail", Disposition::CallbackRequested),
+        ] {
+            let summary = read(&answer(judged, json!("2026-11-25T17:00:00+05:30"))).unwrap();
+            let summary = summary.into_summary(&promised, "m".into());
+            assert_eq!((summary.disposition, summary.wants_callback), (kept, true), "{judged}");
+            assert_eq!(summary.callback_at.unwrap().to_rfc3339(), "2026-11-24T11:30:00+00:00", "{judged}");
+        }
+        let forbidden = read(&answer("do_not_call", Value::Null)).unwrap().into_summary(&promised, "m".into());
+        assert_eq!((forbidden.disposition, forbidden.wants_callback), (Disposition::DoNotCall, false));
+        promised.notes.as_mut().unwrap().live_disposition = Some(Disposition::NotInterested);
+        let taken_back = read(&answer("not_interested", Value::Null)).unwrap().into_summary(&promised, "m".into());
+        assert_eq!((taken_back.wants_callback, taken_back.callback_at), (false, None));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn client(base: &str) -> Exotel {
 }
 
 fn request() -> PlaceRequest {
-    PlaceRequest { phone: "+919876543210".into(), reference: "ref1".into(), record: true }
+    PlaceRequest { phone: "+919876543210".into(), reference: "ref1".into(), record: true, can_transfer: false }
 }
 
 #[tokio::test]

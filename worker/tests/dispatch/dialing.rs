@@ -38,6 +38,23 @@ async fn a_call_is_committed_as_dialing_before_its_request_and_carries_its_refer
 }
 
 #[tokio::test]
+async fn a_human_who_is_put_through_may_talk_on_when_the_agents_time_is_used_up() {
+    for (settings, limit) in [
+        ("{}", "600"),
+        (r#"{"transfer_to": []}"#, "600"),
+        (r#"{"transfer_to": ["+919811100001"]}"#, "4200"),
+        // Nobody but the carrier ends a conversation that it gathers itself.
+        (r#"{"transfer_to": ["+919811100001"], "gathered_speech": true}"#, "600"),
+    ] {
+        let world = World::new().await;
+        let campaign = world.campaign(1).await;
+        world.sql(&format!("update voice_agent_versions set settings = settings || '{settings}'")).await;
+        world.placed(campaign).await;
+        assert_eq!(world.outside.place_requests()[0].field("TimeLimit"), limit, "{settings}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_run_never_dials_again() {
     let world = World::new().await;
     let campaign = world.campaign(1).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::call::CallStatus;
+use shared::call::{CallStatus, Carrier};
 use shared::dispatch::Dispatched;
 use shared::do_not_call::{self, Source};
 use shared::jobs::sweep::Sweep;
@@ -23,7 +23,9 @@ fn sms(sid: &str, from: &str, body: &str, date: &str) -> BTreeMap<String, String
 
 /// Stored and applied; `Taken` if it was heard before.
 async fn receive(world: &World, fields: &BTreeMap<String, String>) -> Applied {
-    let Some(id) = message::store(&world.db, fields, world.now()).await.unwrap() else { return Applied::Taken };
+    let Some(id) = message::store(&world.db, Carrier::Exotel, fields, world.now()).await.unwrap() else {
+        return Applied::Taken;
+    };
     let mut tx = world.db.begin().await.unwrap();
     let applied = message::apply(&mut tx, id).await.unwrap();
     tx.commit().await.unwrap();
@@ -104,8 +106,13 @@ async fn a_start_that_is_older_than_a_stop_lifts_nothing() {
     assert_eq!((late, world.number(LISTED).await), (Applied::Nothing, 1));
 
     // And one whose application was delayed until a stop had come.
-    let start =
-        message::store(&world.db, &sms("sms-3", "09900000001", "START", "2026-11-23 13:10:00"), world.now()).await;
+    let start = message::store(
+        &world.db,
+        Carrier::Exotel,
+        &sms("sms-3", "09900000001", "START", "2026-11-23 13:10:00"),
+        world.now(),
+    )
+    .await;
     receive(&world, &sms("sms-4", "09900000001", "STOP", "2026-11-23 13:11:00")).await;
     let mut tx = world.db.begin().await.unwrap();
     assert_eq!(message::apply(&mut tx, start.unwrap().unwrap()).await.unwrap(), Applied::Nothing);
@@ -167,7 +174,9 @@ async fn a_stop_whose_request_was_cut_short_is_acted_on_by_sweep() {
     let world = World::new().await;
     let campaign = world.campaign(0).await;
     world.lead_with(campaign, NUMBER, "Asia/Kolkata", 0).await;
-    message::store(&world.db, &sms("sms-1", "+919900000001", "बंद करो", ""), world.now()).await.unwrap();
+    message::store(&world.db, Carrier::Exotel, &sms("sms-1", "+919900000001", "बंद करो", ""), world.now())
+        .await
+        .unwrap();
     world.sql("update messages set received_at = now() - interval '1 minute'").await;
     jobs::sweep::run(Sweep::default(), JobContext::detached("sweep"), world.ctx.clone()).await.unwrap();
     assert_eq!(world.number("select count(*) from leads where status = 'suppressed'").await, 1);
@@ -180,8 +189,8 @@ async fn of_a_stop_and_a_start_at_once_the_stop_wins_or_comes_first() {
         texts(&world, &format!("stop-{round}"), "STOP").await;
         let start = sms(&format!("start-{round}"), "09900000001", "START", "2026-11-23 13:00:00");
         let stop = sms(&format!("again-{round}"), "09900000001", "STOP", "2026-11-23 13:00:00");
-        let start = message::store(&world.db, &start, world.now()).await.unwrap().unwrap();
-        let stop = message::store(&world.db, &stop, world.now()).await.unwrap().unwrap();
+        let start = message::store(&world.db, Carrier::Exotel, &start, world.now()).await.unwrap().unwrap();
+        let stop = message::store(&world.db, Carrier::Exotel, &stop, world.now()).await.unwrap().unwrap();
         let apply = async |id| {
             let mut tx = world.db.begin().await.unwrap();
             message::apply(&mut tx, id).await.unwrap();

@@ -75,6 +75,30 @@ async fn a_machine_and_a_silent_answer_are_tried_again() {
 }
 
 #[tokio::test]
+async fn a_carrier_that_takes_somebody_who_speaks_for_a_machine_costs_no_conversation() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let id = world.placed(campaign).await;
+    world.speaks(id, "I am looking for a flat").await;
+    world.sql("update calls set answered_by = 'machine'").await;
+    world.ends(id, CallStatus::Completed).await;
+    assert_eq!(world.lead_of(id).await.0, "in_call");
+    assert_eq!(world.notes(id).await["summary_status"], "pending");
+}
+
+#[tokio::test]
+async fn a_machine_that_the_agent_heard_itself_is_one_whatever_it_said() {
+    let world = World::new().await;
+    let campaign = world.campaign(1).await;
+    let id = world.placed(campaign).await;
+    world.speaks(id, "Please leave a message after the tone").await;
+    world.sql("insert into conversations (call_id, account_id, live_disposition) select id, account_id, 'voicemail' from calls").await;
+    world.ends(id, CallStatus::Completed).await;
+    assert_eq!(world.lead_of(id).await.0, "waiting_retry");
+    assert_eq!(world.notes(id).await["disposition"], "voicemail");
+}
+
+#[tokio::test]
 async fn a_conversation_keeps_its_lead_until_it_is_summarised() {
     let world = World::new().await;
     let campaign = world.campaign(1).await;

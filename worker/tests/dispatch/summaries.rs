@@ -78,6 +78,92 @@ async fn a_callback_is_scheduled_when_it_was_asked_for_and_inside_a_window() {
     }
 }
 
+/// What the agent noted when the human asked to be called back, in its own words of a moment or in theirs.
+async fn asks(world: &World, id: CallId, when: &str) {
+    let mut tx = world.db.begin().await.unwrap();
+    shared::conversation::request_callback(&mut tx, world.account, id, when, world.now()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_callback_that_was_agreed_in_the_call_comes_at_that_moment_whatever_the_summary_calls_it() {
+    for (judged, disposition) in [
+        ("qualified", "qualified"),
+        ("interested", "callback_requested"),
+        ("not_interested", "callback_requested"),
+        ("voicemail", "callback_requested"),
+    ] {
+        let world = World::new().await;
+        let id = conversation(&world).await;
+        // The lead's own wall clock, as the tool is told to write it.
+        asks(&world, id, "2026-11-24T17:00").await;
+        world.outside.on_completion([completion(judged, Value::Null)]);
+        summarize(&world, id, 1).await.unwrap();
+        let (status, _, next_at) = world.lead_of(id).await;
+        assert_eq!((status.as_str(), next_at), ("callback_scheduled", at("2026-11-24T11:30:00Z")), "{judged}");
+        assert_eq!(world.text("select disposition from leads").await.as_deref(), Some(disposition), "{judged}");
+        assert_eq!(world.notes(id).await["callback_at"], "2026-11-24T11:30:00+00:00", "{judged}");
+    }
+}
+
+#[tokio::test]
+async fn a_wish_that_names_no_moment_or_was_taken_back_is_weighed_too() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    asks(&world, id, "some other time").await;
+    world.outside.on_completion([completion("interested", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.lead_of(id).await.0, "callback_scheduled");
+
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    asks(&world, id, "2026-11-24T17:00").await;
+    world.sql("update conversations set live_disposition = 'not_interested'").await;
+    world.outside.on_completion([completion("not_interested", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.lead_of(id).await.0, "done");
+}
+
+#[tokio::test]
+async fn who_forbids_calls_and_asks_for_one_is_not_called() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    world.sql("update conversations set live_disposition = 'do_not_call'").await;
+    asks(&world, id, "2026-11-24T17:00").await;
+    world.outside.on_completion([completion("qualified", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.lead_of(id).await.0, "suppressed");
+}
+
+#[tokio::test]
+async fn somebody_whom_the_carrier_took_for_a_machine_is_a_human_once_they_are_summarised() {
+    for (judged, answered_by) in [("qualified", "human"), ("voicemail", "machine")] {
+        let world = World::new().await;
+        let campaign = world.campaign(1).await;
+        let id = world.placed(campaign).await;
+        world.speaks(id, "I am looking for a flat").await;
+        world.sql("update calls set answered_by = 'machine'").await;
+        world.ends(id, CallStatus::Completed).await;
+        world.outside.on_completion([completion(judged, Value::Null)]);
+        summarize(&world, id, 1).await.unwrap();
+        assert_eq!(world.call(id).await.answered_by.as_deref(), Some(answered_by), "{judged}");
+        assert_eq!(world.text("select disposition from leads").await.as_deref(), Some(judged));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_no_attempt_is_left_for_is_left_to_people_and_said_so() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    asks(&world, id, "2026-11-24T17:00").await;
+    world.sql("update campaigns set max_attempts_per_lead = 1").await;
+    world.sql("update leads set callbacks_granted = 1").await;
+    world.outside.on_completion([completion("interested", Value::Null)]);
+    summarize(&world, id, 1).await.unwrap();
+    assert_eq!(world.lead_of(id).await.0, "done");
+    assert_eq!(world.number("select count(*) from call_events where kind = 'callback_left_to_people'").await, 1);
+}
+
 #[tokio::test]
 async fn a_callback_may_go_one_attempt_beyond_the_maximum_once() {
     let world = World::new().await;

@@ -6,8 +6,10 @@ use chrono::TimeDelta;
 use clap::Parser;
 use serde_json::{Value, json};
 use shared::call::{CallStatus, Carrier};
-use shared::id::CallId;
+use shared::id::{CallId, MessageId};
 use shared::jobs::reconcile_call::ReconcileCall;
+use shared::jobs::send_message::SendMessage;
+use shared::outgoing_message;
 use worker::carrier::{CarrierError, Doubt, PlaceRequest, Placed, Progress, Rejection, Twilio};
 use worker::config::Config;
 use worker::jobs;
@@ -48,7 +50,7 @@ fn client(base: &str) -> Twilio {
 }
 
 fn request() -> PlaceRequest {
-    PlaceRequest { phone: "+919876543210".into(), reference: "ref1".into(), record: true }
+    PlaceRequest { phone: "+919876543210".into(), reference: "ref1".into(), record: true, can_transfer: false }
 }
 
 /// A call as Twilio's lists and details have it.
@@ -68,6 +70,7 @@ async fn a_call_is_asked_for_with_every_callback_naming_it() {
         ("To", "+919876543210"),
         ("From", "+14155550100"),
         ("Url", "https://calls.example/webhooks/twilio/voice?reference=ref1"),
+        ("FallbackUrl", "https://calls.example/webhooks/twilio/fallback?reference=ref1"),
         ("StatusCallback", "https://calls.example/webhooks/twilio/status?reference=ref1"),
         ("RecordingStatusCallback", "https://calls.example/webhooks/twilio/recording?reference=ref1"),
         ("AsyncAmdStatusCallback", "https://calls.example/webhooks/twilio/machine-detection?reference=ref1"),
@@ -225,8 +228,39 @@ async fn a_call_that_is_up_long_after_its_maximum_is_hung_up() {
     let longest = world.ctx.settings.max_call + world.ctx.settings.ring_silence + Duration::from_secs(121);
     let seconds = longest.as_secs();
     world.sql(&format!("update calls set request_sent_at = now() - interval '{seconds} seconds'")).await;
+    // A human was put through to another one: they may talk on for an hour, unless the line would stay up for ever.
+    world
+        .sql("insert into streams (call_id, account_id, stream_sid, media_instance, started_at, ends_by, ended_at, end_reason) \
+            select id, account_id, 'MZ1', 'media-1', now(), now(), now(), 'transfer_to_human' from calls")
+        .await;
+    reconcile(&world, call).await.unwrap();
+    assert_eq!(hang_ups(), 0, "they are talking");
+    let silence = "select extract(epoch from lease_until - now())::bigint from calls";
+    assert!(world.number(silence).await > 240, "and nobody tells so: they are not asked about every minute");
+    world.sql("update calls set request_sent_at = request_sent_at - interval '3600 seconds'").await;
     reconcile(&world, call).await.unwrap();
     assert_eq!(hang_ups(), 1);
+    world.sql("delete from streams").await;
+    reconcile(&world, call).await.unwrap();
+    assert_eq!(hang_ups(), 2);
+}
+
+#[tokio::test]
+async fn a_text_to_who_has_opted_out_at_the_carrier_is_a_stop() {
+    let world = world().await;
+    let campaign = world.campaign(1).await;
+    let call = world.placed(campaign).await;
+    let mut conn = world.db.acquire().await.unwrap();
+    outgoing_message::request(&mut conn, call, "brochure", "Here it is.", None, world.now()).await.unwrap();
+    drop(conn);
+    let refusal = json!({"code": 21610, "message": "Attempt to send to unsubscribed recipient", "status": 400});
+    world.outside.on_file([Reply::Json(400, refusal)]);
+    let message_id = MessageId(world.number("select id from messages").await);
+    let job = SendMessage { message_id };
+    jobs::send_message::run(job, JobContext::detached("send"), world.ctx.clone()).await.unwrap();
+    assert_eq!(world.text("select status || ' ' || reason from messages").await.as_deref(), Some("failed opted_out"));
+    assert_eq!(world.number("select count(*) from do_not_call where source = 'sms'").await, 1);
+    assert!(world.outside.asked().iter().any(|asked| asked.path.ends_with("/Messages.json")));
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ pub(super) fn rejected(status: u16, body: &[u8]) -> CarrierError {
         (Some(20404 | 21220), _) | (_, 404) => Rejection::NotFound,
         // The callee's number: missing, malformed, out of reach, blocked. One lead must not look like a failure of the system.
         (Some(21201 | 21211 | 21214 | 21216 | 21217), _) => Rejection::BadNumber,
+        (Some(21610), _) => Rejection::OptedOut,
         // The country is switched off for the account, or a trial account may not call whom it has not verified.
         (Some(21215 | 21219), _) | (_, 403) => Rejection::Forbidden,
         // Our own number (21210, 21212), our own addresses (21205), and what else a request can get wrong.
@@ -130,6 +131,7 @@ mod tests {
             (400, 21215, Rejection::Forbidden),
             (400, 21219, Rejection::Forbidden),
             (400, 21210, Rejection::BadRequest),
+            (400, 21610, Rejection::OptedOut),
             (400, 21205, Rejection::BadRequest),
             (409, 20001, Rejection::Other(409)),
         ] {
