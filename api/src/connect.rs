@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use serde::Serialize;
 use shared::call::Carrier;
 use shared::carrier_event::{self, Source};
-use shared::transfer;
+use shared::{recording, transfer};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -54,9 +54,9 @@ pub async fn get_connection(State(app): State<App>, request: Request) -> Result<
     let webhook = read(&app, request, Source::Passthru).await?;
     let event = carrier_event::parse_exotel(&webhook);
     let names = (event.reference.as_deref(), event.carrier_call_id.as_deref());
-    let numbers = timeout(ANSWER_WITHIN, find(&app, names)).await.unwrap_or_else(|_elapsed| {
+    let (numbers, record) = timeout(ANSWER_WITHIN, find(&app, names)).await.unwrap_or_else(|_elapsed| {
         tracing::error!("a flow could not be told in time whom to connect");
-        Ok(Vec::new())
+        Ok((Vec::new(), false))
     })?;
     metrics::counter!("transfers_total", "answer" => if numbers.is_empty() { "nobody" } else { "somebody" })
         .increment(1);
@@ -64,7 +64,7 @@ pub async fn get_connection(State(app): State<App>, request: Request) -> Result<
         fetch_after_attempt: false,
         destination: Destination { numbers: numbers.iter().map(|number| as_dialed(number)).collect() },
         outgoing_phone_number: webhook.fields.get("CallTo").filter(|number| !number.is_empty()).cloned(),
-        record: true,
+        record,
         recording_channels: "dual",
         max_ringing_duration: MAX_RINGING_SECS,
         max_conversation_duration: MAX_CONVERSATION_SECS,
@@ -77,9 +77,14 @@ fn as_dialed(number: &str) -> String {
     number.strip_prefix("+91").map_or_else(|| number.to_owned(), |national| format!("0{national}"))
 }
 
-async fn find(app: &App, (reference, carrier_call_id): (Option<&str>, Option<&str>)) -> Result<Vec<String>, ApiError> {
+/// The numbers, and whether that conversation is recorded as the call is.
+async fn find(
+    app: &App,
+    (reference, carrier_call_id): (Option<&str>, Option<&str>),
+) -> Result<(Vec<String>, bool), ApiError> {
     let mut tx = app.db.begin().await?;
     let numbers = transfer::destination(&mut tx, Carrier::Exotel, reference, carrier_call_id, app.clock.now()).await?;
+    let record = recording::is_wanted(&mut *tx, Carrier::Exotel, reference, carrier_call_id).await?;
     tx.commit().await?;
-    Ok(numbers)
+    Ok((numbers, record))
 }

@@ -115,7 +115,9 @@ pub async fn begin(
                 and w.opens_at <= $2 and $4 < w.closes_at
                 and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
                 and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
-            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record
+            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone,
+                call_is_recorded(g.record, (select v.settings from voice_agent_versions v
+                    where v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version)) as record
         ),
         lead as (
             update leads l set last_attempt_at = $2, updated_at = $2 from dialed d where l.id = d.lead_id
@@ -125,7 +127,7 @@ pub async fn begin(
             select account_id, id, lead_id, 'dialing', $2, now() from dialed
         )
         select id as "call_id: CallId", account_id as "account_id: AccountId", carrier as "carrier: Carrier", reference,
-            phone, record
+            phone, record as "record!"
         from dialed
         "#,
         id as CallId,

@@ -13,9 +13,11 @@
 //! | `send_message` | 4 | 30 s | 5 s to 5 min | one per text message asked for in a call |
 //! | `deliver_alert` | 2 | 20 s | 5 s to 1 h | one per alert |
 //! | `sweep` | 1 | 60 s | 2 s to 10 s | every 30 s, and at start |
+//! | `retain` | 1 | 300 s | 30 s to 1 h | every hour, and when a recording is deleted |
 
 use std::time::Duration;
 
+use shared::jobs::retain::Retain;
 use shared::jobs::sweep::Sweep;
 use sqlx::PgPool;
 
@@ -24,6 +26,7 @@ use crate::jobs;
 use crate::queue::{QueueSettings, Runner, RunnerSettings, Schedule};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The runner of all queues.
 ///
@@ -44,5 +47,7 @@ pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::
         .register(queue(4, 30).backoff(secs(5), secs(300)), jobs::send_message::run)
         .register(queue(2, 20).backoff(secs(5), secs(3600)), jobs::deliver_alert::run)
         .register(queue(1, 60).backoff(secs(2), secs(10)), jobs::sweep::run)
-        .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?))
+        .register(queue(1, 300).backoff(secs(30), secs(3600)), jobs::retain::run)
+        .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?)
+        .schedule(Schedule::every("retain", RETAIN_EVERY, &Retain::default())?))
 }
