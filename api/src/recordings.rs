@@ -85,7 +85,9 @@ pub async fn delete_recording(
             tx.commit().await?;
             Ok(StatusCode::NO_CONTENT)
         }
-        Deletion::CallIsUp => Err(ApiError::conflict("call_is_up", "the call is still up; delete its recording after it")),
+        Deletion::CallIsUp => {
+            Err(ApiError::conflict("call_is_up", "the call is still up; delete its recording after it"))
+        }
         Deletion::NoSuchCall => Err(ApiError::not_found("call")),
     }
 }

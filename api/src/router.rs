@@ -18,9 +18,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    account, agent_calls, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports, forecast, health,
-    imports, leads, messages, observe, passthru, preflight, recordings, sessions, twilio, uploads, voice_agents,
-    voicemail_recordings, webhooks,
+    account, agent_calls, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports,
+    forecast, health, imports, leads, messages, observe, passthru, preflight, recordings, sessions, twilio, uploads,
+    voice_agents, voicemail_recordings, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;

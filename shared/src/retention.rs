@@ -91,7 +91,8 @@ pub async fn apply(
     if !deleted.is_nothing() {
         let data = json!({ "recordings": deleted.recordings, "transcripts": deleted.transcripts,
             "webhooks": deleted.webhooks, "retention": retention });
-        let event = NewEvent { account_id: account, call_id: None, lead_id: None, kind: "retention_applied", data, at: now };
+        let event =
+            NewEvent { account_id: account, call_id: None, lead_id: None, kind: "retention_applied", data, at: now };
         call_event::record(conn, event).await?;
     }
     Ok(deleted)

@@ -48,7 +48,8 @@ impl StorageConfig {
     pub fn open(&self) -> anyhow::Result<Storage> {
         match &self.recordings_url {
             Some(url) => {
-                let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+                let text =
+                    |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
                 Storage::s3(url, std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with("AWS_")))
             }
             None => Storage::local(&self.recordings_dir),

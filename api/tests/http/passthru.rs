@@ -65,7 +65,11 @@ async fn a_flow_connects_only_those_to_whom_a_human_was_promised() {
         let answer = asked(SECRET).await.json();
         assert_eq!(answer["destination"]["numbers"], serde_json::json!(["09811100001"]), "{answer}");
         assert_eq!(answer["outgoing_phone_number"], "08047112233", "{answer}");
+        assert_eq!(answer["record"], true, "{answer}");
     }
+    let off = "update voice_agent_versions set settings = settings || '{\"recording_enabled\": false}'";
+    sqlx::query(off).execute(&api.db).await.unwrap();
+    assert_eq!(asked(SECRET).await.json()["record"], false, "its voice agent is not to be recorded");
     assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 1);
     assert_eq!(api.number("select count(*) from call_events where kind = 'transferred'").await, 1);
     assert_eq!(asks(&api, CLOSED).await, 302, "on, to the advisor");

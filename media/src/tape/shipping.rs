@@ -132,7 +132,8 @@ impl Shipper {
         let Ok(_place) = self.places.acquire().await else { return false };
         let outcome = self.try_ship(&spooled).await;
         let is_shipped = outcome.is_ok();
-        metrics::counter!("tapes_shipped_total", "outcome" => if is_shipped { "shipped" } else { "failed" }).increment(1);
+        metrics::counter!("tapes_shipped_total", "outcome" => if is_shipped { "shipped" } else { "failed" })
+            .increment(1);
         if let Err(error) = outcome {
             let call_id = spooled.piece.call_id;
             tracing::warn!(%call_id, error = format!("{:#}", anyhow::Error::from(error)), "a recording stays on disk for now");

@@ -28,11 +28,11 @@ use axum::{
 use serde_json::json;
 use url::form_urlencoded;
 
+use self::{error::S3Error, store::Part};
 pub use self::{
     signature::{ACCESS_KEY, REGION, SECRET_KEY},
     store::{Object, Store},
 };
-use self::{error::S3Error, store::Part};
 use crate::world::World;
 
 /// The one there is.
@@ -85,7 +85,11 @@ async fn object(
     if let Some(value) = world.faults.take("s3_error", &fault_key) {
         let status = value.as_u64().and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
         let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        world.log.record("s3", "request.failed", json!({"method": parts.method.as_str(), "key": key, "status": status.as_u16()}));
+        world.log.record(
+            "s3",
+            "request.failed",
+            json!({"method": parts.method.as_str(), "key": key, "status": status.as_u16()}),
+        );
         return S3Error::new(status, "SlowDown").into_response();
     }
     let is_cut = world.faults.take("s3_cut", &fault_key).is_some();
@@ -99,7 +103,8 @@ async fn object(
         false => Err(S3Error::new(StatusCode::NOT_FOUND, "NoSuchBucket")),
     });
     outcome.unwrap_or_else(|error| {
-        let data = json!({"method": parts.method.as_str(), "key": key, "status": error.status.as_u16(), "code": error.code});
+        let data =
+            json!({"method": parts.method.as_str(), "key": key, "status": error.status.as_u16(), "code": error.code});
         world.log.record("s3", "request.refused", data);
         error.into_response()
     })

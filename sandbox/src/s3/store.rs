@@ -102,7 +102,8 @@ impl Store {
         }
         let mut whole = Vec::new();
         for (at, part) in listed.iter().enumerate() {
-            let found = sent.get(&part.number).filter(|sent| sent.e_tag.trim_matches('"') == part.e_tag.trim_matches('"'));
+            let found =
+                sent.get(&part.number).filter(|sent| sent.e_tag.trim_matches('"') == part.e_tag.trim_matches('"'));
             let found = found.ok_or_else(|| S3Error::bad_request("InvalidPart"))?;
             if at + 1 < listed.len() && found.content.len() < LEAST_PART_BYTES {
                 return Err(S3Error::bad_request("EntityTooSmall"));
