@@ -19,6 +19,10 @@ use crate::state::App;
 
 /// A week.
 const LONGEST_GAP_MINUTES: i32 = 7 * 24 * 60;
+/// Ten years.
+const LONGEST_KEPT_DAYS: i32 = 3_650;
+/// One that outran its call is applied within a day.
+const LEAST_WEBHOOK_DAYS: i32 = 7;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountView {
@@ -38,6 +42,12 @@ pub struct AccountView {
     pub max_calls_per_number_per_day: i32,
     /// `exotel` or `twilio`: whom new calls are placed with.
     pub carrier: &'static str,
+    /// Days after which recordings are deleted; null keeps them.
+    pub keep_recordings_days: Option<i32>,
+    /// Days after a call's end after which its transcript is deleted, and what was made of it in words; null keeps them.
+    pub keep_transcripts_days: Option<i32>,
+    /// Days after which carriers' webhooks are deleted from the calls' histories; null keeps them.
+    pub keep_webhooks_days: Option<i32>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -53,6 +63,9 @@ impl From<Account> for AccountView {
             min_gap_minutes: account.min_gap_minutes,
             max_calls_per_number_per_day: account.max_calls_per_number_per_day,
             carrier: account.carrier.as_str(),
+            keep_recordings_days: account.keep_recordings_days,
+            keep_transcripts_days: account.keep_transcripts_days,
+            keep_webhooks_days: account.keep_webhooks_days,
             created_at: account.created_at,
         }
     }
@@ -79,6 +92,15 @@ pub struct AccountRequest {
     /// `exotel` or `twilio`; the installation must have its credentials. Calls that are reserved already keep theirs.
     #[schema(example = "exotel")]
     carrier: Option<String>,
+    /// Days; null keeps recordings for ever. What is past its time is deleted within an hour or so.
+    #[schema(minimum = 1, maximum = 3650)]
+    keep_recordings_days: Option<i32>,
+    /// Days after a call's end; null keeps transcripts for ever. A call's disposition and score stay.
+    #[schema(minimum = 1, maximum = 3650)]
+    keep_transcripts_days: Option<i32>,
+    /// Days; null keeps webhooks for ever.
+    #[schema(minimum = 7, maximum = 3650)]
+    keep_webhooks_days: Option<i32>,
 }
 
 /// The account and its limits.
@@ -148,6 +170,17 @@ fn read(base: AccountSettings, fields: &mut Fields) -> AccountSettings {
     bounded(fields, "max_concurrent_calls", &mut settings.max_concurrent_calls, 0, 10_000);
     bounded(fields, "min_gap_minutes", &mut settings.min_gap_minutes, 0, LONGEST_GAP_MINUTES);
     bounded(fields, "max_calls_per_number_per_day", &mut settings.max_calls_per_number_per_day, 1, 50);
+    let mut kept = |name: &str, value: &mut Option<i32>, least: i32| {
+        let Some(given) = fields.take::<Option<i32>>(name) else { return };
+        if given.is_some_and(|days| !(least..=LONGEST_KEPT_DAYS).contains(&days)) {
+            let detail = format!("{name} must be between {least} and {LONGEST_KEPT_DAYS}, or null to keep everything");
+            fields.refuse(format!("/{name}"), "out_of_range", detail);
+        }
+        *value = given;
+    };
+    kept("keep_recordings_days", &mut settings.retention.keep_recordings_days, 1);
+    kept("keep_transcripts_days", &mut settings.retention.keep_transcripts_days, 1);
+    kept("keep_webhooks_days", &mut settings.retention.keep_webhooks_days, LEAST_WEBHOOK_DAYS);
     if let Some(pace) = fields.take::<f64>("calls_per_second") {
         if !(0.01..=100.0).contains(&pace) {
             fields.refuse("/calls_per_second", "out_of_range", "calls_per_second must be between 0.01 and 100");

@@ -1,12 +1,8 @@
-//! Calls: lists, one call whole, its recording.
+//! Calls: lists, and one call whole.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::call::CallStatus;
@@ -22,7 +18,8 @@ use crate::auth::Caller;
 use crate::error::{ApiError, Problem};
 use crate::extract::{Path, Query};
 use crate::page::{Window, list_of};
-use crate::state::{App, AppState};
+use crate::recordings::recording_url;
+use crate::state::App;
 
 /// A line of a list of calls.
 #[derive(Debug, Serialize, ToSchema)]
@@ -191,125 +188,4 @@ pub async fn get_call(
         costs,
         events,
     }))
-}
-
-/// The call's recording, as audio: the carrier's, or our own, which is WAV in stereo. Ranges are served.
-#[utoipa::path(
-    get, path = "/calls/{id}/recording", tag = "calls", params(("id" = i64, Path)),
-    responses(
-        (status = OK, content_type = "audio/mpeg"), (status = PARTIAL_CONTENT, content_type = "audio/mpeg"),
-        (status = NOT_FOUND, body = Problem), (status = RANGE_NOT_SATISFIABLE, body = Problem),
-    )
-)]
-pub async fn get_recording(
-    State(app): State<App>,
-    caller: Caller,
-    Path(id): Path<CallId>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let mut tx = caller.tenant(&app).await?;
-    call_detail::get(&mut *tx, caller.account, id).await?.ok_or_else(|| ApiError::not_found("call"))?;
-    let recording = call_detail::recording(&mut *tx, caller.account, id).await?;
-    tx.commit().await?;
-    let missing = |detail: String| Err(ApiError::refused(StatusCode::NOT_FOUND, "recording_not_available", detail));
-    let Some(recording) = recording else { return missing("no recording of this call is known of".into()) };
-    let Some(key) = recording.object_key.filter(|_| recording.status == "stored") else {
-        let reason = recording.reason.unwrap_or_else(|| "it has not been fetched from the carrier yet".into());
-        return missing(format!("the recording is {}: {reason}", recording.status));
-    };
-    let Some(object) = app.storage.get(&key).await.map_err(|error| ApiError::Internal(error.into()))? else {
-        return missing("the recording is no longer in the store".into());
-    };
-    let size = object.size_bytes;
-    let content_type = recording.content_type.unwrap_or_else(|| "audio/mpeg".into());
-    let common = [(header::CONTENT_TYPE, content_type), (header::ACCEPT_RANGES, "bytes".into())];
-    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(|text| range(text, size));
-    match asked {
-        None => {
-            let length = [(header::CONTENT_LENGTH, size.to_string())];
-            Ok((common, length, Body::from_stream(object.stream)).into_response())
-        }
-        Some(Err(())) => {
-            let detail = format!("the recording has {size} bytes");
-            Err(ApiError::refused(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail))
-        }
-        Some(Ok((first, last))) => {
-            let part = [
-                (header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")),
-                (header::CONTENT_LENGTH, (last - first + 1).to_string()),
-            ];
-            let body = Body::from_stream(cut(object.stream, first, last - first + 1));
-            Ok((StatusCode::PARTIAL_CONTENT, common, part, body).into_response())
-        }
-    }
-}
-
-fn recording_url(app: &AppState, id: CallId) -> String {
-    format!("{}/calls/{id}/recording", app.base_url)
-}
-
-/// The first and last byte of a single range. `None` for anything else, which is then served whole (RFC 9110, 14.2); `Err` if
-/// it lies outside.
-fn range(header: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
-    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
-    if last.contains(',') {
-        return None;
-    }
-    let (first, last) = match (first.trim(), last.trim()) {
-        ("", suffix) => (size.saturating_sub(suffix.parse().ok()?), size.checked_sub(1)),
-        (first, "") => (first.parse().ok()?, size.checked_sub(1)),
-        (first, last) => (first.parse().ok()?, size.checked_sub(1).map(|end| end.min(last.parse().unwrap_or(end)))),
-    };
-    Some(last.filter(|last| first <= *last).map(|last| (first, last)).ok_or(()))
-}
-
-/// `length` bytes of a stream, behind the first `skip`.
-fn cut<E: Send>(
-    stream: impl futures::Stream<Item = Result<bytes::Bytes, E>> + Unpin + Send,
-    skip: u64,
-    length: u64,
-) -> impl futures::Stream<Item = Result<bytes::Bytes, E>> + Send {
-    stream.scan((skip, length), |(skip, left), chunk| {
-        let kept = match chunk {
-            Err(error) => Some(Err(error)),
-            Ok(_) if *left == 0 => None,
-            Ok(mut chunk) => {
-                let dropped = (*skip).min(chunk.len() as u64);
-                *skip -= dropped;
-                drop(chunk.split_to(usize::try_from(dropped).unwrap_or(usize::MAX)));
-                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= chunk.len() as u64;
-                Some(Ok(chunk))
-            }
-        };
-        futures::future::ready(kept)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use futures::TryStreamExt;
-
-    use super::*;
-
-    #[test]
-    fn a_range_is_cut_to_the_recording() {
-        assert_eq!(range("bytes=0-3", 10), Some(Ok((0, 3))));
-        assert_eq!(range("bytes=4-", 10), Some(Ok((4, 9))));
-        assert_eq!(range("bytes=-3", 10), Some(Ok((7, 9))));
-        assert_eq!(range("bytes=8-99", 10), Some(Ok((8, 9))));
-        assert_eq!(range("bytes=10-", 10), Some(Err(())));
-        assert_eq!(range("bytes=0-", 0), Some(Err(())));
-        for not_one in ["bytes=0-1,4-5", "lines=0-1", "bytes=a-b"] {
-            assert_eq!(range(not_one, 10), None, "{not_one}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_part_may_begin_and_end_inside_chunks() {
-        let chunks = ["abc", "def", "ghi"].map(|text| Ok::<_, ()>(Bytes::from_static(text.as_bytes())));
-        let part: Vec<Bytes> = cut(futures::stream::iter(chunks), 2, 5).try_collect().await.unwrap();
-        assert_eq!(part.concat(), b"cdefg");
-    }
 }

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use shared::call::Carrier;
 use shared::carrier_event::{self, Source};
+use shared::recording;
 use shared::transfer::{self, Dialed};
 use tokio::time::timeout;
 use url::Url;
@@ -73,9 +74,10 @@ pub async fn get_connection(State(app): State<App>, request: Request) -> Result<
     let webhook = read(&app, request, Source::Passthru).await?;
     let event = carrier_event::parse_exotel(&webhook);
     let names = (event.reference.as_deref(), event.carrier_call_id.as_deref());
-    let (numbers, introduction) = timeout(ANSWER_WITHIN, find(&app, names)).await.unwrap_or_else(|_elapsed| {
-        tracing::error!("a flow could not be told in time whom to connect");
-        Ok((Vec::new(), None))
+    let Found { numbers, introduction, record } =
+        timeout(ANSWER_WITHIN, find(&app, names)).await.unwrap_or_else(|_elapsed| {
+            tracing::error!("a flow could not be told in time whom to connect");
+            Ok(Found::default())
     })?;
     let somebody = !numbers.is_empty();
     metrics::counter!("transfers_total", "answer" => if somebody { "somebody" } else { "nobody" }).increment(1);
@@ -83,7 +85,7 @@ pub async fn get_connection(State(app): State<App>, request: Request) -> Result<
         fetch_after_attempt: false,
         destination: Destination { numbers: numbers.iter().map(|number| as_dialed(number)).collect() },
         outgoing_phone_number: webhook.fields.get("CallTo").filter(|number| !number.is_empty()).cloned(),
-        record: true,
+        record,
         recording_channels: "dual",
         max_ringing_duration: MAX_RINGING_SECS,
         max_conversation_duration: transfer::MAX_CONVERSATION.as_secs(),
@@ -149,17 +151,25 @@ fn as_dialed(number: &str) -> String {
     number.strip_prefix("+91").map_or_else(|| number.to_owned(), |national| format!("0{national}"))
 }
 
-/// Whom to ring, and what to say when they have picked up.
+/// Whom to ring, what to say when they have picked up, and whether that conversation is recorded as the call is.
+#[derive(Default)]
+struct Found {
+    numbers: Vec<String>,
+    introduction: Option<String>,
+    record: bool,
+}
+
 async fn find(
     app: &App,
     (reference, carrier_call_id): (Option<&str>, Option<&str>),
-) -> Result<(Vec<String>, Option<String>), ApiError> {
+) -> Result<Found, ApiError> {
     let mut tx = app.db.begin().await?;
     let numbers = transfer::destination(&mut tx, Carrier::Exotel, reference, carrier_call_id, app.clock.now()).await?;
     let whisper = match numbers.is_empty() {
         true => None,
         false => transfer::whisper(&mut *tx, Carrier::Exotel, reference, carrier_call_id).await?,
     };
+    let record = recording::is_wanted(&mut *tx, Carrier::Exotel, reference, carrier_call_id).await?;
     tx.commit().await?;
-    Ok((numbers, whisper.as_ref().map(to_both)))
+    Ok(Found { numbers, introduction: whisper.as_ref().map(to_both), record })
 }

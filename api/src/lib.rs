@@ -7,6 +7,7 @@
 //! ([`auth::Caller::tenant`]); a webhook is stored before anybody looks at it; every error is an RFC 9457 problem.
 
 pub mod account;
+pub mod agent_calls;
 pub mod alerts;
 pub mod analytics;
 pub mod auth;
@@ -34,6 +35,7 @@ pub mod page;
 pub mod passthru;
 pub mod preflight;
 pub mod provider_choice;
+pub mod recordings;
 pub mod resuming;
 pub mod router;
 pub mod serve;

@@ -18,9 +18,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::error::ApiError;
 use crate::state::App;
 use crate::{
-    account, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports, forecast, health,
-    imports, leads, messages, observe, passthru, preflight, sessions, twilio, uploads, voice_agents,
-    voicemail_recordings, webhooks,
+    account, agent_calls, alerts, analytics, calls, campaign_lifecycle, campaigns, connect, do_not_call, exports,
+    forecast, health, imports, leads, messages, observe, passthru, preflight, recordings, sessions, twilio, uploads,
+    voice_agents, voicemail_recordings, webhooks,
 };
 
 const JSON_BODY_BYTES: usize = 1024 * 1024;
@@ -66,7 +66,9 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(imports::download_rejections))
         .routes(routes!(calls::list_calls))
         .routes(routes!(calls::get_call))
-        .routes(routes!(calls::get_recording))
+        .routes(routes!(recordings::get_recording, recordings::delete_recording))
+        .routes(routes!(agent_calls::get_agent_recording))
+        .routes(routes!(agent_calls::get_agent_transcript))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(analytics::get_campaign_analytics))
         .routes(routes!(alerts::list_alerts))

@@ -84,6 +84,9 @@ pub struct VoiceAgentSettingsView {
     /// Replaces the built-in real-estate qualification.
     #[schema(value_type = Option<Object>)]
     playbook: Option<serde_json::Value>,
+    /// Whether its calls are recorded; those of a campaign only if that records, too.
+    #[schema(default = true)]
+    recording_enabled: bool,
     /// Wait for the human's hello before greeting.
     wait_for_hello: bool,
     /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice, instead of streaming.

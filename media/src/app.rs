@@ -55,7 +55,7 @@ impl App {
     /// Builds the clients, and starts the thread that writes recordings. Nothing is connected yet.
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
         let providers = Providers::new(&config)?;
-        let tapes = Tapes::start(config.spool_dir.clone(), config.max_spool_bytes())?;
+        let tapes = Tapes::start(config.spool_dir.clone(), config.max_spool_bytes(), config.spool_piece())?;
         let storage = config.storage.open()?;
         let shipper = Shipper::new(config.spool_dir.clone(), storage.clone(), store.clone());
         Ok(Arc::new(Self {
@@ -74,13 +74,13 @@ impl App {
         }))
     }
 
-    /// Begins the call's own recording; when the tape is dropped, it is shipped.
+    /// Begins the call's own recording, which is shipped piece by piece, the last one when the tape is dropped.
     pub fn record(&self, piece: Piece, began: Instant) -> Tape {
-        let (tape, spooled) = self.tapes.begin(piece, began);
+        let (tape, mut spooled) = self.tapes.begin(piece, began);
         let shipper = Arc::clone(&self.shipper);
         self.tasks.spawn(async move {
             // Nothing comes of a tape that could not be kept.
-            if let Ok(spooled) = spooled.await {
+            while let Some(spooled) = spooled.recv().await {
                 shipper.ship(spooled).await;
             }
         });

@@ -117,8 +117,8 @@ pub struct Config {
     /// Length of the frames we send, in milliseconds: 20 to 200, a multiple of 20. Exotel recommends 100 to 200.
     #[arg(long, env = "FRAME_MS", default_value_t = 100, value_parser = frame_ms)]
     pub frame_ms: u32,
-    /// How long calls may go on after SIGTERM; in the last half of it they are handed over to another process. Storing their last
-    /// words can take four seconds more.
+    /// How long calls may go on after SIGTERM; in the last half of it they are handed over to another process. Their last words and
+    /// recordings are stored in what is left of it, and at most four seconds more.
     #[arg(long, env = "DRAIN_GRACE_SECS", default_value_t = 25)]
     pub drain_grace_secs: u64,
     /// Where recordings are written while their call is up, and wait until the object store has taken them. Processes of one
@@ -128,6 +128,10 @@ pub struct Config {
     /// What may lie there, in megabytes; a call that begins beyond it is not recorded. A minute takes two.
     #[arg(long, env = "MAX_SPOOL_MB", default_value_t = 10_000)]
     pub max_spool_mb: u64,
+    /// Seconds of a call's own recording that go to the object store at once, while the call goes on: what is lost at most where
+    /// the disk dies with the process.
+    #[arg(long, env = "SPOOL_PIECE_SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
+    pub spool_piece_secs: u64,
     /// Where recordings go.
     #[command(flatten)]
     pub storage: shared::storage::StorageConfig,
@@ -162,6 +166,11 @@ impl Config {
     /// What may wait in the spool.
     pub fn max_spool_bytes(&self) -> u64 {
         self.max_spool_mb.saturating_mul(1_000_000)
+    }
+
+    /// How long a piece of a recording gets.
+    pub fn spool_piece(&self) -> Duration {
+        Duration::from_secs(self.spool_piece_secs)
     }
 
     /// Whether time is gained in this way.

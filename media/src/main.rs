@@ -9,10 +9,13 @@ use media::{app::App, config::Config, notices, server, store::Store};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
+/// After the grace period, for last words and recordings; what follows takes a second and a half, and the platform kills us at 30 s.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Connections to the database: writes happen behind the calls, a few at a time; and one listens.
 const DATABASE_CONNECTIONS: u32 = 9;
 
@@ -60,14 +63,26 @@ async fn main() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     tracing::info!(live_calls = app.admission.live(), "leaving: no new calls");
+    // What calls do not need of the grace period is for their recordings: the disk may go with the process.
+    let mut deadline = Instant::now() + grace + LAST_WORDS;
+    app.shipper.hurry();
     tokio::select! {
         () = app.admission.drain(grace) => {}
-        _ = terminate.recv() => tracing::warn!("leaving at once"),
-        _ = interrupt.recv() => tracing::warn!("leaving at once"),
+        () = told_again(&mut terminate, &mut interrupt) => deadline = Instant::now() + LAST_WORDS,
     }
     app.tasks.close();
-    if tokio::time::timeout(Duration::from_secs(3), app.tasks.wait()).await.is_err() {
-        tracing::error!("the last records could not be written in time");
+    let storing = async {
+        app.tasks.wait().await;
+        app.shipper.ship_all().await;
+    };
+    let stored = async {
+        tokio::select! {
+            outcome = tokio::time::timeout_at(deadline, storing) => outcome.is_ok(),
+            () = told_again(&mut terminate, &mut interrupt) => false,
+        }
+    };
+    if !stored.await {
+        tracing::error!("the last records and recordings could not all be stored in time");
     }
     stop.cancel();
     // Idle connections need not be waited for.
@@ -77,4 +92,12 @@ async fn main() -> anyhow::Result<()> {
     // A database that is away must not keep us.
     let _ = tokio::time::timeout(Duration::from_millis(500), db.close()).await;
     Ok(())
+}
+
+async fn told_again(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::warn!("leaving at once");
 }

@@ -27,6 +27,7 @@ pub mod log;
 #[cfg(test)]
 mod loopback;
 pub mod openai;
+pub mod s3;
 pub mod sarvam;
 pub mod scenarios;
 mod server;
@@ -54,5 +55,6 @@ pub fn app(world: Arc<World>) -> Router {
         .merge(elevenlabs::router())
         .merge(anthropic::router())
         .merge(sarvam::router())
+        .merge(s3::router())
         .with_state(world)
 }

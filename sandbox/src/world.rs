@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{exotel::Carrier, faults::Faults, log::Log, settings::Settings, speech::SpeechBank};
+use crate::{exotel::Carrier, faults::Faults, log::Log, s3, settings::Settings, speech::SpeechBank};
 
 /// The outside world as the product meets it. `Arc<World>` is the state of every router.
 pub struct World {
@@ -12,6 +12,8 @@ pub struct World {
     pub settings: Settings,
     /// The simulated Exotel: its calls, flows, scripts and recordings.
     pub exotel: Carrier,
+    /// The simulated object store.
+    pub s3: s3::Store,
 }
 
 impl World {
@@ -21,6 +23,7 @@ impl World {
             faults: Faults::default(),
             speech: if settings.tones { SpeechBank::tones() } else { SpeechBank::new() },
             exotel: Carrier::new(&settings),
+            s3: s3::Store::default(),
             settings,
         })
     }

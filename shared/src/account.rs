@@ -7,6 +7,7 @@ use crate::call::Carrier;
 use crate::call_event::{self, NewEvent};
 use crate::id::{AccountId, CampaignId};
 use crate::jobs::dispatch_campaign::DispatchCampaign;
+use crate::retention::Retention;
 
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -19,6 +20,9 @@ pub struct Account {
     pub min_gap_minutes: i32,
     pub max_calls_per_number_per_day: i32,
     pub carrier: Carrier,
+    pub keep_recordings_days: Option<i32>,
+    pub keep_transcripts_days: Option<i32>,
+    pub keep_webhooks_days: Option<i32>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -34,6 +38,11 @@ impl Account {
             min_gap_minutes: self.min_gap_minutes,
             max_calls_per_number_per_day: self.max_calls_per_number_per_day,
             carrier: self.carrier,
+            retention: Retention {
+                keep_recordings_days: self.keep_recordings_days,
+                keep_transcripts_days: self.keep_transcripts_days,
+                keep_webhooks_days: self.keep_webhooks_days,
+            },
         }
     }
 }
@@ -54,6 +63,8 @@ pub struct AccountSettings {
     pub max_calls_per_number_per_day: i32,
     /// Whom new calls are placed with.
     pub carrier: Carrier,
+    #[serde(flatten)]
+    pub retention: Retention,
 }
 
 pub async fn create(db: impl PgExecutor<'_>, name: &str, region: &str, time_zone: &str) -> sqlx::Result<AccountId> {
@@ -72,7 +83,8 @@ pub async fn get(db: impl PgExecutor<'_>, id: AccountId) -> sqlx::Result<Option<
         Account,
         r#"
         select id as "id: AccountId", name, region, time_zone, max_concurrent_calls, calls_per_second, min_gap_minutes,
-            max_calls_per_number_per_day, carrier as "carrier: Carrier", created_at
+            max_calls_per_number_per_day, carrier as "carrier: Carrier", keep_recordings_days, keep_transcripts_days,
+            keep_webhooks_days, created_at
         from accounts
         where id = $1
         "#,
@@ -105,7 +117,8 @@ pub async fn update(
         r#"
         update accounts
         set region = $2, time_zone = $3, max_concurrent_calls = $4, calls_per_second = $5, min_gap_minutes = $6,
-            max_calls_per_number_per_day = $7, carrier = $8
+            max_calls_per_number_per_day = $7, carrier = $8, keep_recordings_days = $9, keep_transcripts_days = $10,
+            keep_webhooks_days = $11
         where id = $1
         "#,
         before.id as AccountId,
@@ -116,6 +129,9 @@ pub async fn update(
         settings.min_gap_minutes,
         settings.max_calls_per_number_per_day,
         settings.carrier.as_str(),
+        settings.retention.keep_recordings_days,
+        settings.retention.keep_transcripts_days,
+        settings.retention.keep_webhooks_days,
     )
     .execute(&mut *db)
     .await?;

@@ -31,7 +31,7 @@ pub struct CallSummary {
     pub duration_seconds: Option<i32>,
     pub disposition: Option<String>,
     pub summary: Option<String>,
-    /// `pending`, `stored`, `missing` or `failed`; absent while no recording is known of.
+    /// `pending`, `stored`, `missing`, `failed` or `deleted`; absent while no recording is known of.
     pub recording_status: Option<String>,
 }
 
@@ -145,6 +145,8 @@ pub struct CallDetail {
     pub score_reasons: Option<serde_json::Value>,
     pub lead_qualified: Option<bool>,
     pub callback_at: Option<DateTime<Utc>>,
+    /// When the transcript, and what was made of it in words, was deleted because the account keeps them for so long only.
+    pub transcript_deleted_at: Option<DateTime<Utc>>,
 }
 
 pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CallId) -> sqlx::Result<Option<CallDetail>> {
@@ -160,7 +162,8 @@ pub async fn get(db: impl PgExecutor<'_>, account: AccountId, id: CallId) -> sql
             coalesce(v.answers, '{}') as "answers!", coalesce(v.disposition, v.live_disposition) as disposition,
             v.summary as "summary?", v.summary_status as "summary_status?", v.intent as "intent?",
             v.extracted as "extracted?", v.score as "score?", v.score_reasons as "score_reasons?",
-            v.lead_qualified as "lead_qualified?", v.callback_at as "callback_at?"
+            v.lead_qualified as "lead_qualified?", v.callback_at as "callback_at?",
+            c.words_deleted_at as transcript_deleted_at
         from calls c
         left join leads l on l.id = c.lead_id
         left join conversations v on v.call_id = c.id
@@ -185,9 +188,12 @@ pub struct RecordingInfo {
     pub content_type: Option<String>,
     pub size_bytes: Option<i64>,
     pub duration_ms: Option<i64>,
-    /// Why it is missing or failed.
+    /// Why it is missing, failed or deleted.
     pub reason: Option<String>,
     pub stored_at: Option<DateTime<Utc>>,
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// The carrier's own id of it, where that has one (Twilio).
+    pub recording_sid: Option<String>,
 }
 
 pub async fn recording(
@@ -198,7 +204,8 @@ pub async fn recording(
     sqlx::query_as!(
         RecordingInfo,
         r#"
-        select status, source, object_key, content_type, size_bytes, duration_ms, reason, stored_at
+        select status, source, object_key, content_type, size_bytes, duration_ms, reason, stored_at, deleted_at,
+            substring(source_url from '/Recordings/(RE[0-9a-zA-Z]+)') as recording_sid
         from recordings
         where account_id = $1 and call_id = $2
         "#,

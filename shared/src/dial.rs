@@ -118,8 +118,9 @@ pub async fn begin(
                 and w.opens_at <= $2 and $4 < w.closes_at
                 and not exists (select from do_not_call d where d.account_id = c.account_id and d.phone = c.phone)
                 and consent_holds(l.consent_basis, l.consent_at, g.require_consent, g.consent_max_age_days, $2)
-            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, g.record, c.voice_agent_id,
-                c.voice_agent_version
+            returning c.id, c.account_id, c.lead_id, c.carrier, c.reference, c.phone, c.voice_agent_id, c.voice_agent_version,
+                call_is_recorded(g.record, (select v.settings from voice_agent_versions v
+                    where v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version)) as record
         ),
         lead as (
             update leads l set last_attempt_at = $2, updated_at = $2 from dialed d where l.id = d.lead_id
@@ -129,7 +130,7 @@ pub async fn begin(
             select account_id, id, lead_id, 'dialing', $2, now() from dialed
         )
         select id as "call_id: CallId", account_id as "account_id: AccountId", carrier as "carrier: Carrier", reference,
-            phone, record,
+            phone, record as "record!",
             exists (
                 select from voice_agent_versions v
                 where v.voice_agent_id = dialed.voice_agent_id and v.version = dialed.voice_agent_version

@@ -54,6 +54,7 @@ pub mod recording;
 pub mod recording_piece;
 pub mod report;
 pub mod resumption;
+pub mod retention;
 pub mod retry_policy;
 pub mod settle;
 pub mod signature;

@@ -1,4 +1,5 @@
-//! What `media` recorded of a call by itself: one piece per stream, kept in the object store until it is needed or known not to be.
+//! What `media` recorded of a call by itself: each stream in pieces, kept in the object store until they are needed or known not to
+//! be.
 //!
 //! The carrier's recording comes first. Ours becomes the call's recording when the carrier's is missing or has failed, when it
 //! has none to give, and when it makes us wait for longer than is sensible; `recordings.source` says whose it is.
@@ -40,18 +41,33 @@ pub struct Piece {
 pub enum Verdict {
     /// The call is up, or its carrier's recording may still come.
     Wait,
-    /// The carrier's recording is kept.
+    /// The carrier's recording is kept, or none is to be.
     Needless,
     /// They are the recording, laid over the one that was made of earlier ones, if any.
     Assemble { over: Option<String> },
 }
 
-/// Notes a piece, and enqueues what follows. `false`: its call is gone. Pass a connection inside a transaction.
+/// Notes a piece, and enqueues what follows; of a call that is up nothing does before its end. `false`: its call is gone. Pass a
+/// connection inside a transaction.
 pub async fn note(conn: &mut PgConnection, piece: &NewPiece) -> sqlx::Result<bool> {
+    // Held against the end of the call, which looks for pieces: it sees this one, or is seen here.
+    let is_live = sqlx::query_scalar!(
+        r#"
+        select status in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred') as "is_live!"
+        from calls
+        where id = $1 and account_id = $2
+        for share
+        "#,
+        piece.call_id as CallId,
+        piece.account_id as AccountId,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(is_live) = is_live else { return Ok(false) };
     sqlx::query!(
         r#"
         insert into recording_pieces (id, call_id, account_id, offset_ms, duration_ms, object_key)
-        select $1, id, account_id, $4, $5, $6 from calls where id = $2 and account_id = $3
+        values ($1, $2, $3, $4, $5, $6)
         on conflict (id) do nothing
         "#,
         piece.id,
@@ -63,12 +79,15 @@ pub async fn note(conn: &mut PgConnection, piece: &NewPiece) -> sqlx::Result<boo
     )
     .execute(&mut *conn)
     .await?;
-    assemble(conn, piece.call_id).await
+    if !is_live {
+        assemble(conn, piece.call_id).await?;
+    }
+    Ok(true)
 }
 
 /// Something has happened to the call's recording: if there are pieces, what becomes of them is decided anew. Pass a connection
 /// inside a transaction.
-pub(crate) async fn assemble(conn: &mut PgConnection, call: CallId) -> sqlx::Result<bool> {
+pub(crate) async fn assemble(conn: &mut PgConnection, call: CallId) -> sqlx::Result<()> {
     let has_pieces = sqlx::query_scalar!(
         r#"select exists (select from recording_pieces where call_id = $1) as "has!""#,
         call as CallId
@@ -78,7 +97,7 @@ pub(crate) async fn assemble(conn: &mut PgConnection, call: CallId) -> sqlx::Res
     if has_pieces {
         crate::jobs::nudge(conn, &AssembleRecording { call_id: call }).await?;
     }
-    Ok(has_pieces)
+    Ok(())
 }
 
 /// The call's pieces, in the order of the conversation.
@@ -120,7 +139,7 @@ pub async fn verdict(conn: &mut PgConnection, call: CallId, patience: Duration) 
     }
     Ok(match known.recording.as_deref() {
         Some("stored") if known.source.as_deref() == Some("media") => Verdict::Assemble { over: known.object_key },
-        Some("stored") => Verdict::Needless,
+        Some("stored" | "deleted") => Verdict::Needless,
         Some("pending") if !known.waited_enough => Verdict::Wait,
         None if !known.waited_enough && recording::is_expected(conn, call).await? => Verdict::Wait,
         _ => Verdict::Assemble { over: None },
@@ -128,7 +147,7 @@ pub async fn verdict(conn: &mut PgConnection, call: CallId, patience: Duration) 
 }
 
 /// Keeps ours as the call's recording, after its object is stored, and marks the pieces that are in it. `false` if the carrier's
-/// came first. Pass a connection inside a transaction.
+/// came first, or none is to be kept any more. Pass a connection inside a transaction.
 pub async fn kept(
     conn: &mut PgConnection,
     call: CallId,
@@ -144,7 +163,7 @@ pub async fn kept(
         set status = 'stored', source = 'media', object_key = excluded.object_key, content_type = excluded.content_type,
             size_bytes = excluded.size_bytes, duration_ms = excluded.duration_ms, sha256 = excluded.sha256,
             reason = null, stored_at = now()
-        where r.status <> 'stored' or r.source = 'media'
+        where r.status <> 'deleted' and (r.status <> 'stored' or r.source = 'media')
         "#,
         call as CallId,
         ours.object_key,

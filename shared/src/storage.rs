@@ -1,12 +1,15 @@
 //! The object store of recordings: a local directory, or anything that speaks S3.
 
+use std::ffi::OsString;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutPayload};
 
 pub use object_store::Error as StorageError;
 use tokio::io::{AsyncRead, AsyncWriteExt};
@@ -43,23 +46,39 @@ impl StorageConfig {
     /// # Errors
     /// The directory cannot be made, or the URL or its AWS_* variables are not understood.
     pub fn open(&self) -> anyhow::Result<Storage> {
-        let Some(url) = &self.recordings_url else { return Storage::local(&self.recordings_dir) };
-        let bucket = url.host_str().filter(|_| url.scheme() == "s3");
-        let bucket = bucket.context("RECORDINGS_URL must look like s3://bucket/prefix")?;
-        let endpoint_is_plain = std::env::var("AWS_ENDPOINT_URL")
-            .or_else(|_| std::env::var("AWS_ENDPOINT"))
-            .is_ok_and(|endpoint| endpoint.starts_with("http://"));
-        let store = object_store::aws::AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_allow_http(endpoint_is_plain)
-            .build()
-            .context("RECORDINGS_URL: the AWS_* variables do not describe an S3 store")?;
-        let prefix = Path::parse(url.path().trim_matches('/')).context("RECORDINGS_URL has an impossible prefix")?;
-        Ok(Storage { store: Arc::new(store), prefix })
+        match &self.recordings_url {
+            Some(url) => {
+                let text =
+                    |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+                Storage::s3(url, std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with("AWS_")))
+            }
+            None => Storage::local(&self.recordings_dir),
+        }
     }
 }
 
 impl Storage {
+    /// Below `s3://bucket/prefix`; `variables` are the `AWS_*` of an environment.
+    ///
+    /// # Errors
+    /// The URL or the variables are not understood.
+    pub fn s3(url: &url::Url, variables: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Storage> {
+        let bucket = url.host_str().filter(|_| url.scheme() == "s3");
+        let bucket = bucket.context("RECORDINGS_URL must look like s3://bucket/prefix")?;
+        // One object is deleted at a time, in the way that every store knows: many that speak S3 have no other.
+        let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_disable_bulk_delete(true);
+        for (name, value) in variables {
+            let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() else { continue };
+            if matches!(name.as_str(), "AWS_ENDPOINT" | "AWS_ENDPOINT_URL") && value.starts_with("http://") {
+                builder = builder.with_allow_http(true);
+            }
+            builder = builder.with_config(key, value);
+        }
+        let store = builder.build().context("RECORDINGS_URL: the AWS_* variables do not describe an S3 store")?;
+        let prefix = Path::parse(url.path().trim_matches('/')).context("RECORDINGS_URL has an impossible prefix")?;
+        Ok(Storage { store: Arc::new(store), prefix })
+    }
+
     /// # Errors
     /// The directory cannot be made.
     pub fn local(dir: &std::path::Path) -> anyhow::Result<Storage> {
@@ -99,8 +118,32 @@ impl Storage {
     /// # Errors
     /// The store is out of reach.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, StorageError> {
-        match self.store.get(&self.path(key)?).await {
+        self.get_with(key, GetOptions::default()).await
+    }
+
+    /// Like [`Storage::get`], but these bytes alone; the length is that of the whole. The range must lie within the object.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn get_part(&self, key: &str, range: Range<u64>) -> Result<Option<Object>, StorageError> {
+        self.get_with(key, GetOptions { range: Some(range.into()), ..GetOptions::default() }).await
+    }
+
+    async fn get_with(&self, key: &str, options: GetOptions) -> Result<Option<Object>, StorageError> {
+        match self.store.get_opts(&self.path(key)?, options).await {
             Ok(found) => Ok(Some(Object { size_bytes: found.meta.size, stream: Box::pin(found.into_stream()) })),
+            Err(StorageError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object's length in bytes; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>, StorageError> {
+        match self.store.head(&self.path(key)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
             Err(StorageError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -137,7 +180,13 @@ mod tests {
         let content: Vec<bytes::Bytes> = object.stream.try_collect().await.unwrap();
         assert_eq!((object.size_bytes, content.concat()), (5, b"sound".to_vec()));
 
+        let part = storage.get_part("recordings/1/7.mp3", 1..3).await.unwrap().unwrap();
+        let content: Vec<bytes::Bytes> = part.stream.try_collect().await.unwrap();
+        assert_eq!((part.size_bytes, content.concat()), (5, b"ou".to_vec()));
+        assert_eq!(storage.size("recordings/1/7.mp3").await.unwrap(), Some(5));
+
         assert!(storage.get("recordings/1/8.mp3").await.unwrap().is_none());
+        assert_eq!(storage.size("recordings/1/8.mp3").await.unwrap(), None);
         storage.delete("recordings/1/7.mp3").await.unwrap();
         storage.delete("recordings/1/7.mp3").await.unwrap();
         std::fs::remove_dir_all(dir).unwrap();

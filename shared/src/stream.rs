@@ -109,7 +109,7 @@ pub struct Briefing {
     pub settings: VoiceAgentSettings,
     /// BCP 47: what the conversation had gone over to before it broke off.
     pub language: Option<String>,
-    /// The campaign wants its calls recorded.
+    /// The campaign wants its calls recorded, and so does the voice agent.
     pub records: bool,
     /// What the campaign has to say to an answering machine.
     pub voicemail_message: Option<String>,
@@ -205,7 +205,7 @@ pub async fn begin(
     let known = sqlx::query!(
         r#"
         select v.settings, c.answered_by is not distinct from 'machine' as "answered_by_machine!",
-            g.voicemail_message as "voicemail_message?", coalesce(g.record, false) as "records!",
+            g.voicemail_message as "voicemail_message?", call_is_recorded(g.record, v.settings) as "records!",
             g.voicemail_recording_key as "recording_key?", g.voicemail_recording_title as "recording_title?",
             g.voicemail_recording_ms as "recording_ms?",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,

@@ -164,20 +164,31 @@ pub async fn pending_recordings(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Cal
     .await
 }
 
-/// Calls with pieces of a recording that nothing has become of.
+/// Finished calls with pieces of a recording that nothing has become of.
 pub async fn loose_pieces(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CallId>> {
-    sqlx::query_scalar!(r#"select distinct call_id as "id!: CallId" from recording_pieces order by 1 limit $1"#, LIMIT,)
-        .fetch_all(db)
-        .await
+    sqlx::query_scalar!(
+        r#"
+        select distinct p.call_id as "id!: CallId"
+        from recording_pieces p join calls c on c.id = p.call_id
+        where c.status not in ('queued', 'dialing', 'ringing', 'in_progress', 'transferred')
+        order by 1
+        limit $1
+        "#,
+        LIMIT,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Answered calls of the last day whose recording nobody has named for two minutes.
 pub async fn unnamed_recordings(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<CallId>> {
     sqlx::query_scalar!(
         r#"
-        select c.id as "id: CallId" from calls c join campaigns g on g.id = c.campaign_id
-        where c.settled_at is not null and c.answered_at is not null and c.carrier_call_id is not null and g.record
-            and c.status <> 'unknown'
+        select c.id as "id: CallId" from calls c
+        join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
+        left join campaigns g on g.id = c.campaign_id
+        where c.settled_at is not null and c.answered_at is not null and c.carrier_call_id is not null
+            and c.direction = 'outbound' and call_is_recorded(g.record, v.settings) and c.status <> 'unknown'
             -- The day by the index, the two minutes by the last change.
             and c.request_sent_at > now() - interval '1 day' and c.updated_at < now() - interval '2 minutes'
             and not exists (select from recordings r where r.call_id = c.id)

@@ -55,6 +55,8 @@ pub struct VoiceAgentSettings {
     pub keyterms: Vec<String>,
     /// Replaces the built-in real-estate qualification.
     pub playbook: Option<serde_json::Value>,
+    /// Whether its calls are recorded, as far as their campaign wants them to be.
+    pub recording_enabled: bool,
     /// Wait for the human's hello before greeting, instead of speaking at once.
     pub wait_for_hello: bool,
     /// On Twilio: the carrier gathers what is said and speaks our answers, turn by turn, instead of streaming sound to `media`.
@@ -89,6 +91,7 @@ impl Default for VoiceAgentSettings {
             stt_model: None,
             keyterms: Vec::new(),
             playbook: None,
+            recording_enabled: true,
             wait_for_hello: false,
             gathered_speech: false,
             messages: Vec::new(),

@@ -16,6 +16,7 @@ mod providers;
 mod recordings;
 mod resume;
 mod speech_to_speech;
+mod storage;
 mod tidy;
 mod tools;
 mod torture;

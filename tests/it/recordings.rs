@@ -57,7 +57,11 @@ async fn recorded(app: &TestApp, campaign: i64) -> Value {
 
 async fn called(carrier: &str, medias: usize, attempt: Value) -> (TestApp, i64) {
     let environment = &[("RECORDING_PATIENCE_SECS", "2")];
-    let app = TestApp::start_as(Setup { medias, environment, ..Setup::default() }).await;
+    called_with(carrier, Setup { medias, environment, ..Setup::default() }, attempt).await
+}
+
+async fn called_with(carrier: &str, setup: Setup<'_>, attempt: Value) -> (TestApp, i64) {
+    let app = TestApp::start_as(setup).await;
     app.choose_carrier(carrier).await;
     app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
     app.fault(json!({"name": "recording_never"})).await;
@@ -195,4 +199,107 @@ async fn a_call_that_survives_its_process_is_one_recording_with_silence_where_no
         assert!(side[gap].iter().all(|sample| *sample == 0), "{role}: somebody is heard between the streams");
     }
     finish(app).await;
+}
+
+/// Of a call's pieces, how many have reached the object store.
+async fn pieces(app: &TestApp) -> i64 {
+    sqlx::query_scalar("select count(*) from recording_pieces").fetch_one(&app.db).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_dies_with_its_process_takes_one_piece_of_the_recording_with_it() {
+    let environment = &[("RECORDING_PATIENCE_SECS", "2"), ("SPOOL_PIECE_SECS", "5")];
+    let (mut app, campaign) =
+        called_with("exotel", Setup { medias: 2, environment, ..Setup::default() }, interested()).await;
+    // What was said before is in the store while the call goes on.
+    eventually(MINUTES, || async {
+        let count = pieces(&app).await;
+        if count >= 2 { Ok(()) } else { Err(format!("{count} pieces")) }
+    })
+    .await;
+    let held = app.holder().await;
+    let safe: i64 = sqlx::query_scalar("select max(offset_ms + duration_ms) from recording_pieces")
+        .fetch_one(&app.db)
+        .await
+        .unwrap();
+    app.medias[held].kill_9().await;
+    let spool = app.logs.path().join("spool");
+    for entry in std::fs::read_dir(&spool).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    app.campaign_completes(campaign, MINUTES).await;
+    let call = recorded(&app, campaign).await;
+    let sound = recording(&app, &call).await;
+    let before = |turns: Vec<(i64, i64)>| turns.into_iter().filter(|(_, to)| to + 100 < safe).collect::<Vec<_>>();
+    let transcript = call["transcript"].as_array().unwrap();
+    let (human, agent) = (before(turns(transcript, "callee")), before(turns(transcript, "agent")));
+    assert!(safe >= 10_000 && !human.is_empty() && !agent.is_empty(), "{safe}: {human:?} {agent:?}");
+    assert_lines_up("human", &sound.human, &human);
+    assert_lines_up("agent", &sound.agent, &agent);
+    finish(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_reaches_an_object_store_that_was_away_and_is_played_back_in_parts() {
+    let environment = &[("RECORDING_PATIENCE_SECS", "2"), ("SPOOL_PIECE_SECS", "5")];
+    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"},
+        {"do": "say", "text": "Yes, I am looking for a flat in Whitefield."}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
+    let setup = Setup { environment, recordings_in_s3: true, ..Setup::default() };
+    let (app, campaign) = called_with("exotel", setup, attempt).await;
+    app.fault(json!({"name": "s3_error", "value": 503, "count": 2, "match": "PUT "})).await;
+    app.fault(json!({"name": "s3_cut", "match": "PUT "})).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let call = recorded(&app, campaign).await;
+    let stored = app.logged(Some("s3"), "object.put");
+    assert_eq!(app.logged(Some("s3"), "request.failed").len(), 2);
+    assert_eq!(app.logged(Some("s3"), "request.cut").len(), 1);
+    assert!(app.logged(Some("s3"), "request.refused").is_empty(), "everything is signed as it should be");
+    assert!(stored.len() >= 3, "pieces, and what was made of them: {stored:?}");
+
+    let sound = recording(&app, &call).await;
+    let transcript = call["transcript"].as_array().unwrap();
+    assert_lines_up("human", &sound.human, &turns(transcript, "callee"));
+    assert_lines_up("agent", &sound.agent, &turns(transcript, "agent"));
+    let url = format!("{}/calls/{}/recording", app.api_url, call["id"]);
+    let whole = app.client.get(&url).send().await.unwrap().bytes().await.unwrap();
+    let asked_before = app.logged(Some("s3"), "object.get").len();
+    let part = app.client.get(&url).header("range", "bytes=1000-1999").send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.headers()["content-range"], format!("bytes 1000-1999/{}", whole.len()));
+    assert_eq!(part.bytes().await.unwrap(), whole.slice(1_000..2_000));
+    assert_eq!(app.logged(Some("s3"), "object.get").len(), asked_before + 1, "the part alone is asked for");
+
+    // One recording and no pieces, until that is deleted.
+    let key = format!("story/recordings/1/{}.media.wav", call["id"]);
+    eventually(MINUTES, || async {
+        let keys = app.world.world.s3.keys();
+        if keys == [key.clone()] { Ok(()) } else { Err(format!("{keys:?}")) }
+    })
+    .await;
+    assert_eq!(app.client.delete(&url).send().await.unwrap().status(), 204);
+    eventually(MINUTES, || async {
+        let keys = app.world.world.s3.keys();
+        if keys.is_empty() { Ok(()) } else { Err(format!("{keys:?}")) }
+    })
+    .await;
+    assert_eq!(app.client.get(&url).send().await.unwrap().status(), 410);
+    finish(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_agent_that_is_not_to_be_recorded_is_recorded_by_nobody() {
+    let app = TestApp::start().await;
+    let (_, agent) = app.post("/voice-agents", json!({"name": "Off", "settings": {"recording_enabled": false}})).await;
+    assert_eq!(agent["settings"]["recording_enabled"], false, "{agent}");
+    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"}, {"do": "hang_up"}]);
+    app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
+    app.upload(campaign, &[PRIYA]).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+    let call = app.only_call(campaign).await;
+    assert_eq!((&call["status"], &call["recording"]), (&json!("completed"), &Value::Null), "{call}");
+    assert_eq!(std::fs::read_dir(app.logs.path().join("spool")).unwrap().count(), 0);
+    assert_eq!(pieces(&app).await, 0);
+    app.finish().await;
 }

@@ -14,9 +14,11 @@
 //! | `deliver_alert` | 2 | 20 s | 5 s to 1 h | one per alert |
 //! | `sweep` | 1 | 60 s | 2 s to 10 s | every 30 s, and at start |
 //! | `watch_models` | 1 | 60 s | 60 s to 1 h | every day at 03:30 UTC |
+//! | `retain` | 1 | 300 s | 30 s to 1 h | every hour, and when a recording is deleted |
 
 use std::time::Duration;
 
+use shared::jobs::retain::Retain;
 use shared::jobs::sweep::Sweep;
 use shared::jobs::watch_models::WatchModels;
 use sqlx::PgPool;
@@ -29,6 +31,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// 03:30 UTC: nobody is called anywhere that we call from.
 const MODELS_WATCHED_AT: Duration = Duration::from_secs(3 * 60 * 60 + 30 * 60);
+const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The runner of all queues.
 ///
@@ -50,6 +53,8 @@ pub fn runner(db: &PgPool, settings: RunnerSettings, context: Context) -> sqlx::
         .register(queue(2, 20).backoff(secs(5), secs(3600)), jobs::deliver_alert::run)
         .register(queue(1, 60).backoff(secs(2), secs(10)), jobs::sweep::run)
         .register(queue(1, 60).backoff(secs(60), secs(3600)), jobs::watch_models::run)
+        .register(queue(1, 300).backoff(secs(30), secs(3600)), jobs::retain::run)
         .schedule(Schedule::every("sweep", SWEEP_EVERY, &Sweep::default())?)
-        .schedule(Schedule::every("watch_models", DAY, &WatchModels::default())?.offset(MODELS_WATCHED_AT)))
+        .schedule(Schedule::every("watch_models", DAY, &WatchModels::default())?.offset(MODELS_WATCHED_AT))
+        .schedule(Schedule::every("retain", RETAIN_EVERY, &Retain::default())?))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{TestApi, monday};
 
 /// An answered call with a transcript; its lead's name is a formula.
-async fn conversation(api: &TestApi) -> (i64, i64) {
+pub async fn conversation(api: &TestApi) -> (i64, i64) {
     let campaign = api.create_campaign(json!({"name": "Calls"})).await;
     let lead = api.add_lead(campaign, "+919845012345", "=HYPERLINK(\"http://evil\")").await;
     let call = api.add_call(lead, "ref-1").await;

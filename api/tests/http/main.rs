@@ -13,6 +13,7 @@ mod messages;
 mod outlook;
 mod passthru;
 mod providers;
+mod recordings;
 mod surface;
 mod twilio;
 mod uploads;

@@ -69,7 +69,11 @@ async fn a_flow_connects_only_those_to_whom_a_human_was_promised() {
         assert_eq!(answer["start_call_playback"], playback, "{answer}");
         let events = format!("https://api.example/dial-handler?secret={SECRET}");
         assert!(answer["dial_passthru_event_url"].as_str().unwrap().starts_with(&events), "{answer}");
+        assert_eq!(answer["record"], true, "{answer}");
     }
+    let off = "update voice_agent_versions set settings = settings || '{\"recording_enabled\": false}'";
+    sqlx::query(off).execute(&api.db).await.unwrap();
+    assert_eq!(asked(SECRET).await.json()["record"], false, "its voice agent is not to be recorded");
     assert_eq!(api.number("select count(*) from calls where status = 'in_progress'").await, 1, "nobody has picked up");
     assert_eq!(api.number("select count(*) from call_events where kind = 'transfer_dialed'").await, 1);
     assert_eq!(asks(&api, CLOSED).await, 302, "on, to the advisor");

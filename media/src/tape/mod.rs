@@ -3,8 +3,8 @@
 //! A call holds a [`Tape`] and never waits for it: what it hears and plays goes into one bounded queue of the process, and a
 //! thread of its own mixes and writes ([`spool`]). A queue that is full loses sound, which is counted, and never the call. What is
 //! on disk can be read whenever the process dies: at most the last [`spool::WRITE_EVERY`] and what was not final are lost.
-//! Finished and left-behind files go to the object store ([`shipping`]); a job makes one recording of a call's pieces where
-//! its carrier has none.
+//! Finished and left-behind files go to the object store ([`shipping`]), and so does every piece of a call that goes on, so that a
+//! disk which dies with its process costs one piece; a job makes one recording of a call's pieces where its carrier has none.
 //!
 //! Both channels run on the conversation's clock, as its turns do: sample `n` of a stream's file was heard `n` eighths of a
 //! millisecond after the stream's `start`, and the file's name says how old the conversation was then.
@@ -26,7 +26,7 @@ use std::{
 
 use anyhow::Context;
 use shared::id::{AccountId, CallId};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 
 pub use spool::Spooled;
 
@@ -34,17 +34,19 @@ use crate::carrier::SAMPLES_PER_MS;
 
 /// Frames that wait for the disk: some seconds of two hundred calls.
 const QUEUE: usize = 16_384;
+/// Pieces of one call that wait for their way to the object store; further ones are found on the disk.
+const PIECES: usize = 64;
 /// Later than any stamp of a carrier that means something.
 const LATEST_STAMP_MS: u64 = 1 << 40;
 
-/// Whose sound it is, and when its stream began.
+/// Whose sound it is, and where it belongs: a stream's, or a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     /// The account.
     pub account_id: AccountId,
     /// The call.
     pub call_id: CallId,
-    /// How old the conversation was when its stream began.
+    /// How old the conversation was when it begins.
     pub offset: Duration,
 }
 
@@ -64,7 +66,7 @@ struct Order {
 /// Times are samples since the stream began.
 #[derive(Debug)]
 enum What {
-    Begin { piece: Piece, began: Instant, finished: oneshot::Sender<Spooled> },
+    Begin { piece: Piece, began: Instant, finished: mpsc::Sender<Spooled> },
     Human { arrived: i64, stamp: Option<i64>, samples: Vec<i16> },
     Agent { at: i64, samples: Vec<i16> },
     Cut { at: i64 },
@@ -72,14 +74,14 @@ enum What {
 }
 
 impl Tapes {
-    /// Starts the thread that writes below `dir`, of which all files together may take `max_bytes`.
+    /// Starts the thread that writes below `dir`, in files of the length `piece`, which all together may take `max_bytes`.
     ///
     /// # Errors
     /// The directory cannot be made, or the thread not be started.
-    pub fn start(dir: PathBuf, max_bytes: u64) -> anyhow::Result<Self> {
+    pub fn start(dir: PathBuf, max_bytes: u64, piece: Duration) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&dir).with_context(|| format!("SPOOL_DIR: cannot make {}", dir.display()))?;
         let (orders, inbox) = sync_channel(QUEUE);
-        let writing = spool::Spool::new(dir, max_bytes);
+        let writing = spool::Spool::new(dir, max_bytes, piece);
         std::thread::Builder::new()
             .name("tapes".into())
             .spawn(move || writing.run(&inbox))
@@ -87,10 +89,10 @@ impl Tapes {
         Ok(Self { orders, next: AtomicU64::new(0) })
     }
 
-    /// A tape of the stream that began at `began`, and what comes of it: nothing where it could not be kept.
-    pub fn begin(&self, piece: Piece, began: Instant) -> (Tape, oneshot::Receiver<Spooled>) {
+    /// A tape of the stream that began at `began`, and what comes of it, piece by piece: nothing where it could not be kept.
+    pub fn begin(&self, piece: Piece, began: Instant) -> (Tape, mpsc::Receiver<Spooled>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (finished, spooled) = oneshot::channel();
+        let (finished, spooled) = mpsc::channel(PIECES);
         let tape = Tape(Arc::new(Recording { id, began, orders: self.orders.clone() }));
         tape.order(What::Begin { piece, began, finished });
         (tape, spooled)

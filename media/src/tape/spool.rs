@@ -1,7 +1,8 @@
 //! Tapes on disk: the thread that writes them, and the files that a process may leave behind.
 //!
 //! A file is a complete WAV after every write, and locked for as long as somebody writes or ships it: a lock dies with its
-//! process, so that whoever gets one holds a file of the dead.
+//! process, so that whoever gets one holds a file of the dead. One that has grown as long as a piece may be is handed on while
+//! its call goes on in the next: a disk that dies with its process takes no more with it.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,7 @@ use std::{
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use shared::id::{AccountId, CallId};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::mpsc::Sender, time::Instant};
 use ulid::Ulid;
 
 use super::{Order, Piece, What, mixer::Mixer};
@@ -26,6 +27,7 @@ pub(super) const WRITE_EVERY: Duration = Duration::from_secs(1);
 const SILENT_FOR: Duration = Duration::from_secs(60);
 const FORMAT: WavSpec =
     WavSpec { channels: 2, sample_rate: SAMPLE_RATE_HZ, bits_per_sample: 16, sample_format: SampleFormat::Int };
+const BORN: &str = "wav";
 /// Not yet locked, and of no interest to anybody else.
 const UNBORN: &str = "new";
 
@@ -46,42 +48,73 @@ pub struct Spooled {
 impl Spooled {
     /// Takes a file that its process left behind. `None`: it has a living owner, or is none of ours.
     pub(super) fn left_behind(path: PathBuf) -> io::Result<Option<Self>> {
-        let Some((piece, id)) = parsed(&path) else { return Ok(None) };
+        let Some(Name { piece, id, .. }) = Name::of(&path) else { return Ok(None) };
         let lock = File::open(&path)?;
         if lock.try_lock().is_err() || !path.exists() {
             // Somebody else has it, or had it a moment ago.
             return Ok(None);
         }
-        let duration_ms = WavReader::open(&path).map_or(0, |wav| i64::from(wav.duration()) / SAMPLES_PER_MS as i64);
+        let duration_ms = match WavReader::open(&path) {
+            Ok(wav) => i64::from(wav.duration()) / SAMPLES_PER_MS as i64,
+            // A disk that does not answer is no reason to take the sound on it for none.
+            Err(hound::Error::IoError(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            // Its process died before the first write was whole.
+            Err(_no_wav) => 0,
+        };
         Ok(Some(Self { piece, id, path, duration_ms, _lock: lock }))
+    }
+
+    /// Deletes it without having shipped it.
+    pub(super) fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
     }
 }
 
-fn name(piece: &Piece, id: Ulid) -> String {
-    format!("{}-{}-{}-{id}.wav", piece.account_id, piece.call_id, piece.offset.as_millis())
+/// What a file of ours is called. Others' names are none, and their files are left alone.
+pub(super) struct Name {
+    pub piece: Piece,
+    id: Ulid,
+    /// It has not got its last name yet.
+    pub is_unborn: bool,
 }
 
-fn parsed(path: &Path) -> Option<(Piece, Ulid)> {
-    let mut parts = path.file_name()?.to_str()?.strip_suffix(".wav")?.split('-');
-    let account_id: AccountId = parts.next()?.parse().ok()?;
-    let call_id: CallId = parts.next()?.parse().ok()?;
-    let offset = Duration::from_millis(parts.next()?.parse().ok()?);
-    let id = Ulid::from_string(parts.next()?).ok()?;
-    parts.next().is_none().then_some((Piece { account_id, call_id, offset }, id))
+impl Name {
+    pub fn of(path: &Path) -> Option<Self> {
+        let (name, kind) = path.file_name()?.to_str()?.rsplit_once('.')?;
+        let mut parts = name.split('-');
+        let account_id: AccountId = parts.next()?.parse().ok()?;
+        let call_id: CallId = parts.next()?.parse().ok()?;
+        let offset = Duration::from_millis(parts.next()?.parse().ok()?);
+        let id = Ulid::from_string(parts.next()?).ok()?;
+        let is_ours = parts.next().is_none() && matches!(kind, BORN | UNBORN);
+        is_ours.then(|| Self { piece: Piece { account_id, call_id, offset }, id, is_unborn: kind == UNBORN })
+    }
+
+    fn of_piece(piece: &Piece, id: Ulid) -> String {
+        format!("{}-{}-{}-{id}.{BORN}", piece.account_id, piece.call_id, piece.offset.as_millis())
+    }
 }
 
-/// Bytes of all files in the directory.
+/// Bytes of all our files in the directory. One that goes away meanwhile takes none.
 fn size_of(dir: &Path) -> io::Result<u64> {
-    fs::read_dir(dir)?.map(|entry| Ok(entry?.metadata().map_or(0, |metadata| metadata.len()))).sum()
+    let ours = fs::read_dir(dir)?.flatten().filter(|entry| Name::of(&entry.path()).is_some());
+    Ok(ours.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum())
 }
 
 /// The writer of all tapes.
 pub(super) struct Spool {
-    dir: PathBuf,
-    max_bytes: u64,
+    place: Place,
     open: HashMap<u64, Open>,
     /// Reused between writes.
     out: Vec<i16>,
+}
+
+/// Where files are begun, and how large they get.
+struct Place {
+    dir: PathBuf,
+    max_bytes: u64,
+    /// Samples per channel.
+    piece_length: u32,
 }
 
 /// A tape under way.
@@ -91,12 +124,49 @@ struct Open {
     began: Instant,
     /// The last order, on the tape's clock.
     heard_of: i64,
-    finished: oneshot::Sender<Spooled>,
+    finished: Sender<Spooled>,
+}
+
+impl Open {
+    /// Appends left and right in turn, and hands on what has become as long as a piece may be. The next file is begun before the
+    /// one before it is finished: where that fails, what was recorded so far is still held.
+    fn write(&mut self, place: &Place, mut samples: &[i16]) -> io::Result<()> {
+        loop {
+            let room = place.piece_length.saturating_sub(self.file.length()) as usize * usize::from(FORMAT.channels);
+            let (fitting, rest) = samples.split_at(room.min(samples.len()));
+            self.file.write(fitting)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let before = self.file.piece;
+            let offset = before.offset + Duration::from_millis(u64::from(self.file.length()) / SAMPLES_PER_MS as u64);
+            let next = place.begin(Piece { offset, ..before })?;
+            let full = std::mem::replace(&mut self.file, next);
+            hand_on(full, &self.finished);
+            samples = rest;
+        }
+    }
+}
+
+/// Nobody there to ship it, or nobody who keeps up: it is found where it lies.
+fn hand_on(file: Writing, finished: &Sender<Spooled>) {
+    drop(finished.try_send(file.finish()));
+}
+
+impl Place {
+    fn begin(&self, piece: Piece) -> io::Result<Writing> {
+        if size_of(&self.dir)? >= self.max_bytes {
+            return Err(io::Error::other("the files that wait to be shipped take MAX_SPOOL_MB"));
+        }
+        Writing::begin(&self.dir, piece)
+    }
 }
 
 impl Spool {
-    pub fn new(dir: PathBuf, max_bytes: u64) -> Self {
-        Self { dir, max_bytes, open: HashMap::new(), out: Vec::new() }
+    /// `piece`: how long one file gets, to the millisecond.
+    pub fn new(dir: PathBuf, max_bytes: u64, piece: Duration) -> Self {
+        let piece_length = u32::try_from(piece.as_millis()).unwrap_or(u32::MAX).saturating_mul(SAMPLES_PER_MS as u32);
+        Self { place: Place { dir, max_bytes, piece_length }, open: HashMap::new(), out: Vec::new() }
     }
 
     /// Until nobody can give orders any more.
@@ -121,7 +191,7 @@ impl Spool {
 
     fn obey(&mut self, Order { tape, what }: Order) {
         if let What::Begin { piece, began, finished } = what {
-            match self.begin(&piece) {
+            match self.place.begin(piece) {
                 Ok(file) => {
                     self.open.insert(tape, Open { mixer: Mixer::default(), file, began, heard_of: 0, finished });
                 }
@@ -146,15 +216,8 @@ impl Spool {
         }
     }
 
-    fn begin(&self, piece: &Piece) -> io::Result<Writing> {
-        if size_of(&self.dir)? >= self.max_bytes {
-            return Err(io::Error::other("the files that wait to be shipped take MAX_SPOOL_MB"));
-        }
-        Writing::begin(&self.dir, *piece)
-    }
-
     fn write(&mut self) {
-        let mut over = Vec::new();
+        let (mut over, mut broken) = (Vec::new(), Vec::new());
         for (&tape, open) in &mut self.open {
             let now = samples_in(open.began.elapsed());
             if now - open.heard_of > samples_in(SILENT_FOR) {
@@ -164,9 +227,9 @@ impl Spool {
             loop {
                 self.out.clear();
                 let is_all = open.mixer.take(now, &mut self.out);
-                if let Err(error) = open.file.write(&self.out) {
+                if let Err(error) = open.write(&self.place, &self.out) {
                     given_up(&open.file.piece, &error);
-                    over.push(tape);
+                    broken.push(tape);
                     break;
                 }
                 if is_all {
@@ -178,23 +241,24 @@ impl Spool {
             let end = open.heard_of;
             self.finish(open, end);
         }
+        for open in broken.into_iter().filter_map(|tape| self.open.remove(&tape)) {
+            hand_on(open.file, &open.finished);
+        }
     }
 
-    fn finish(&mut self, open: Open, end: i64) {
-        let Open { mut mixer, mut file, finished, .. } = open;
+    fn finish(&mut self, mut open: Open, end: i64) {
         loop {
             self.out.clear();
-            let is_all = mixer.finish(end, &mut self.out);
-            if let Err(error) = file.write(&self.out) {
-                given_up(&file.piece, &error);
+            let is_all = open.mixer.finish(end, &mut self.out);
+            if let Err(error) = open.write(&self.place, &self.out) {
+                given_up(&open.file.piece, &error);
                 break;
             }
             if is_all {
                 break;
             }
         }
-        // Nobody there to ship it: it is found where it lies.
-        drop(finished.send(file.finish()));
+        hand_on(open.file, &open.finished);
     }
 }
 
@@ -215,7 +279,7 @@ struct Writing {
 impl Writing {
     fn begin(dir: &Path, piece: Piece) -> io::Result<Self> {
         let id = Ulid::generate();
-        let path = dir.join(name(&piece, id));
+        let path = dir.join(Name::of_piece(&piece, id));
         let unborn = path.with_extension(UNBORN);
         let lock = File::options().read(true).write(true).create_new(true).open(&unborn)?;
         lock.lock()?;
@@ -223,6 +287,11 @@ impl Writing {
         wav.flush().map_err(as_io)?;
         fs::rename(&unborn, &path)?;
         Ok(Self { piece, id, path, lock, wav })
+    }
+
+    /// Samples per channel so far.
+    fn length(&self) -> u32 {
+        self.wav.duration()
     }
 
     /// Appends left and right in turn; then the file is complete again.

@@ -11,6 +11,7 @@ pub mod fetch_recording;
 pub mod import_leads;
 pub mod place_call;
 pub mod reconcile_call;
+pub mod retain;
 pub mod send_message;
 pub mod settle_call;
 pub mod summarize_call;

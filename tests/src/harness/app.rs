@@ -47,13 +47,22 @@ pub struct Setup<'a> {
     pub medias: usize,
     /// Overrides of the processes' environment.
     pub environment: &'a [(&'a str, &'a str)],
+    /// In the sandbox's object store, not in a directory.
+    pub recordings_in_s3: bool,
     /// Where the programs are.
     pub binaries: PathBuf,
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { sandbox: Settings::default(), workers: 1, medias: 1, environment: &[], binaries: binaries() }
+        Self {
+            sandbox: Settings::default(),
+            workers: 1,
+            medias: 1,
+            environment: &[],
+            recordings_in_s3: false,
+            binaries: binaries(),
+        }
     }
 }
 
@@ -99,6 +108,11 @@ impl TestApp {
         .unwrap();
         let logs = tempfile::tempdir().unwrap();
         let mut environment = environment(&database.through(wire.address), &api_url, &world, &logs, &streams);
+        if setup.recordings_in_s3 {
+            for (name, value) in object_store(&world) {
+                set(&mut environment, name, &value);
+            }
+        }
         for (name, value) in setup.environment {
             set(&mut environment, name, value);
         }
@@ -361,6 +375,17 @@ fn environment(
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
+}
+
+/// As an operator names an S3 of their own.
+fn object_store(world: &sandbox::Running) -> [(&'static str, String); 5] {
+    [
+        ("RECORDINGS_URL", format!("s3://{}/story", sandbox::s3::BUCKET)),
+        ("AWS_ENDPOINT_URL", format!("{}/s3", world.url())),
+        ("AWS_ACCESS_KEY_ID", sandbox::s3::ACCESS_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", sandbox::s3::SECRET_KEY.to_owned()),
+        ("AWS_REGION", sandbox::s3::REGION.to_owned()),
+    ]
 }
 
 fn set(environment: &mut Vec<(String, String)>, name: &str, value: &str) {

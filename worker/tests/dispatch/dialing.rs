@@ -15,6 +15,25 @@ fn refusal(status: u16, message: &str) -> Reply {
 }
 
 #[tokio::test]
+async fn a_call_is_recorded_where_its_campaign_and_its_voice_agent_both_want_it() {
+    for (campaign_records, agent_records, recorded) in
+        [(true, true, "true"), (true, false, "false"), (false, true, "false"), (false, false, "false")]
+    {
+        let world = World::new().await;
+        let campaign = world.campaign(1).await;
+        world.sql(&format!("update campaigns set record = {campaign_records}")).await;
+        let setting = format!("'{{\"recording_enabled\": {agent_records}}}'");
+        world.sql(&format!("update voice_agent_versions set settings = settings || {setting}")).await;
+        let id = world.placed(campaign).await;
+        let [request] = &world.outside.place_requests()[..] else { panic!("one request") };
+        assert_eq!(request.field("Record"), recorded, "{campaign_records} {agent_records}");
+        world.speaks(id, "hello").await;
+        let expected = shared::recording::is_expected(&world.db, id).await.unwrap();
+        assert_eq!(expected.to_string(), recorded, "nobody asks the carrier for what it was not told to make");
+    }
+}
+
+#[tokio::test]
 async fn a_call_is_committed_as_dialing_before_its_request_and_carries_its_reference() {
     let world = World::new().await;
     let campaign = world.campaign(1).await;

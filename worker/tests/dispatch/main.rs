@@ -17,6 +17,7 @@ mod reconciling;
 mod recordings;
 mod reserving;
 mod resuming;
+mod retaining;
 mod settling;
 mod summaries;
 mod sweeping;

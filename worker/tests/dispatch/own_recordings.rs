@@ -104,6 +104,40 @@ async fn ours_is_kept_when_the_carrier_gives_its_own_up_and_both_streams_are_in_
 }
 
 #[tokio::test]
+async fn pieces_of_a_call_that_is_up_wait_for_its_end_without_a_job() {
+    let world = World::with(&["--recording-patience-secs", "0"]).await;
+    let id = answered(&world).await;
+    piece(&world, id, "a", 0, wav(1_000, 5)).await;
+    jobs::sweep::run(Sweep::default(), JobContext::detached("sweep"), world.ctx.clone()).await.unwrap();
+    let key = format!("assemble:{id}");
+    assert!(!world.has_job(&key).await);
+    world.ends(id, CallStatus::Completed).await;
+    assert!(world.has_job(&key).await);
+    // The last one comes after the end.
+    world.sql("delete from apalis.jobs").await;
+    piece(&world, id, "b", 1_000, wav(500, 6)).await;
+    assert!(world.has_job(&key).await);
+    assemble(&world, id).await.unwrap();
+    assert_eq!(kept(&world, &[999, 1_000]).await, (1_500, vec![5, 6]), "not a sample is lost between them");
+}
+
+#[tokio::test]
+async fn what_media_recorded_of_a_call_whose_recording_was_deleted_goes_as_well() {
+    let world = World::with(&["--recording-patience-secs", "0"]).await;
+    let id = answered(&world).await;
+    piece(&world, id, "a", 0, wav(1_000, 5)).await;
+    world.ends(id, CallStatus::Completed).await;
+    let mut tx = world.db.begin().await.unwrap();
+    recording::delete(&mut tx, world.account, id, world.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    assemble(&world, id).await.unwrap();
+    piece(&world, id, "b", 1_000, wav(500, 6)).await;
+    assemble(&world, id).await.unwrap();
+    cleared(&world, id, &["a", "b"]).await;
+    assert_eq!(world.text("select status from recordings").await.as_deref(), Some("deleted"));
+}
+
+#[tokio::test]
 async fn the_carriers_recording_makes_ours_needless() {
     let world = World::new().await;
     let id = answered(&world).await;
