@@ -48,17 +48,17 @@ impl Installation {
         }
         let is_whole = agent.speech_to_speech.is_some();
         let ears = chosen(&agent.stt, &self.stt, &agent.stt_fallback, &self.stt_fallback, agent.stt_model.as_ref());
-        for (choice, model) in ears.filter(|(choice, _)| !is_whole && choice.provider == SttProvider::OpenAi) {
+        for (_, model) in ears.filter(|(choice, _)| !is_whole && choice.provider == SttProvider::OpenAi) {
             used.insert(model.unwrap_or_else(|| usual::OPENAI_STT.to_owned()), "transcription");
         }
         let minds = chosen(&agent.llm, &self.llm, &agent.llm_fallback, &self.llm_fallback, agent.llm_model.as_ref());
-        for (choice, model) in minds.filter(|(choice, _)| !is_whole && choice.provider == LlmProvider::OpenAi) {
+        for (_, model) in minds.filter(|(choice, _)| !is_whole && choice.provider == LlmProvider::OpenAi) {
             used.insert(model.unwrap_or_else(|| self.llm_model.clone()), "language model");
         }
         // Beside a model that speaks, a voice that was chosen says the words that must be exact.
         let speaks = !is_whole || agent.tts.is_some();
         let voices = chosen(&agent.tts, &self.tts, &agent.tts_fallback, &self.tts_fallback, None);
-        for (choice, model) in voices.filter(|(choice, _)| speaks && choice.provider == TtsProvider::OpenAi) {
+        for (_, model) in voices.filter(|(choice, _)| speaks && choice.provider == TtsProvider::OpenAi) {
             used.insert(model.unwrap_or_else(|| usual::OPENAI_TTS.to_owned()), "voice");
         }
         used

@@ -1,5 +1,5 @@
-//! OpenAI's chat completions and model list, `/v1/chat/completions` and `/v1/models`, on loopback. The
-//! model behind them is [`crate::brain`]. Sarvam's chat has the same path; Gemini's endpoint that speaks this wire has its own.
+//! OpenAI's chat completions and model list, `/v1/chat/completions` and `/v1/models`, on loopback, and its sound: speech, files and
+//! live. The model behind them is [`crate::brain`]. Sarvam's chat has the same path; Gemini's endpoint that speaks this wire has its own.
 //!
 //! Faults, keyed by `"{model} {prompt_cache_key} {user}"` of the request:
 //!
@@ -31,6 +31,7 @@ mod realtime;
 mod request;
 mod speech;
 mod stream;
+mod transcriptions;
 
 pub(crate) use stream::in_small_pieces;
 
@@ -77,6 +78,7 @@ pub fn router_with(settings: Settings) -> Router<Arc<World>> {
         .route("/v1/chat/completions", post(completions::create))
         .route("/v1beta/openai/chat/completions", post(completions::create_at_gemini))
         .route("/v1/audio/speech", post(speech::speak))
+        .route("/v1/audio/transcriptions", post(transcriptions::create))
         .route("/v1/realtime", get(realtime::connect))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::retrieve))

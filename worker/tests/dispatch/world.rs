@@ -121,7 +121,7 @@ impl World {
         .fetch_one(&db)
         .await
         .unwrap();
-        let world = Self { db, ctx, clock, outside, account: AccountId(account), name, server, _files: files };
+        let world = Self { db, ctx, clock, outside, account: AccountId(account), name, server, files };
         let mut conn = world.db.acquire().await.unwrap();
         shared::voice_agent::ensure_default(&mut conn, world.account).await.unwrap();
         world
