@@ -77,11 +77,12 @@ impl App {
     /// Begins the call's own recording, which is shipped piece by piece, the last one when the tape is dropped.
     pub fn record(&self, piece: Piece, began: Instant) -> Tape {
         let (tape, mut spooled) = self.tapes.begin(piece, began);
-        let shipper = Arc::clone(&self.shipper);
+        let (shipper, tasks) = (Arc::clone(&self.shipper), self.tasks.clone());
         self.tasks.spawn(async move {
-            // Nothing comes of a tape that could not be kept.
+            // Nothing comes of a tape that could not be kept. One piece does not wait for another, whose store may be slow.
             while let Some(spooled) = spooled.recv().await {
-                shipper.ship(spooled).await;
+                let shipper = Arc::clone(&shipper);
+                tasks.spawn(async move { shipper.ship(spooled).await });
             }
         });
         tape

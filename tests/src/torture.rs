@@ -101,6 +101,7 @@ pub async fn run(settings: Settings, progress: impl Fn(String) + Send + 'static)
         },
         workers: 2,
         medias: 2,
+        recordings_in_s3: false,
         environment: &[
             ("CLOCK_START", CLOCK_START),
             ("CLOCK_SPEED", &CLOCK_SPEED.to_string()),
