@@ -106,7 +106,12 @@ async fn a_call_counts_as_transferred_once_an_advisor_has_picked_up_whoever_did_
     let call = dialed(&api).await;
     begins(&api, call, "s1").await;
     assert_eq!(tells(&api, "&EventType=Answered").await, 200);
-    happens(&api, "webhook").await;
+    // Applied, not only kept: later it would be about a promise.
+    eventually(async || {
+        (api.number("select count(*) from call_events where kind = 'webhook' and applied_at is not null").await == 1)
+            .then_some(())
+    })
+    .await;
     assert_eq!(api.number("select count(*) from calls where status = 'transferred'").await, 0, "nobody was promised");
     ends(&api, call, "transfer_to_human").await;
     assert_eq!(tells(&api, "&EventType=Terminal&DialWhomNumber=1&DialCallStatus=no-answer").await, 200);

@@ -335,7 +335,7 @@ mod tests {
             ("2026-11-24 17:00", "noted: Tuesday, the twenty fourth of November twenty twenty six, five P M. Unless"),
             (
                 "2026-11-24T22:00",
-                "the call will come on Wednesday, the twenty fifth of November twenty twenty six, ten A M.",
+                "the call will come on Wednesday, the twenty fifth of November twenty twenty six, ten o'clock.",
             ),
             ("2026-11-22T17:00", "not possible: Sunday"),
             ("when I am back", "noted in their own words"),
