@@ -7,6 +7,7 @@
 //! change and the jobs it causes are written in one transaction.
 
 pub mod account;
+pub mod agent_tool;
 pub mod alert;
 pub mod alert_watch;
 pub mod api_key;
@@ -44,6 +45,8 @@ pub mod outgoing_message;
 pub mod outlook;
 pub mod pace;
 pub mod phone;
+pub mod phrases;
+pub mod playbook;
 pub mod preflight;
 pub mod price_book;
 pub mod provider;
@@ -54,6 +57,7 @@ pub mod resumption;
 pub mod retry_policy;
 pub mod settle;
 pub mod signature;
+pub mod spoken;
 pub mod storage;
 pub mod stream;
 pub mod sweep;

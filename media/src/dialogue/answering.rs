@@ -1,5 +1,7 @@
 //! The model's answer: asking, its text, its tool calls, its failures.
 
+use shared::agent_tool;
+
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
 use super::input::{LlmFailure, LlmFinish, ToolOutcome};
@@ -159,7 +161,7 @@ impl Dialogue {
         if refused {
             return self.refuse_call(&id, name, "too many calls");
         }
-        if !tools::is_built_in(&name) {
+        if !agent_tool::is_built_in(&name) {
             if self.settings.tools.iter().any(|tool| tool.name == name) {
                 self.emit(Output::RunTool { call_id: id, name, arguments });
             } else {
@@ -167,7 +169,7 @@ impl Dialogue {
             }
             return;
         }
-        let deed = tools::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        let deed = agent_tool::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
         match deed {
             Ok(deed) => self.carry_out(&id, deed),
             Err(problem) => self.refuse_call(&id, name, problem),
@@ -240,7 +242,7 @@ impl Dialogue {
         }
         reply.awaits_tools = false;
         // With a question asked and only notes taken, a further request would only make the model repeat itself.
-        let only_notes = calls.iter().all(|call| tools::is_built_in(&call.name));
+        let only_notes = calls.iter().all(|call| agent_tool::is_built_in(&call.name));
         let asked = reply.speech.sent(round).ends_with('?');
         let out_of_rounds = reply.rounds.len() > self.settings.limits.tool_rounds as usize;
         if only_notes && asked || out_of_rounds && reply.says_something() {

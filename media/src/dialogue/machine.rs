@@ -1,12 +1,13 @@
 //! A machine answers. It is known by what it says, and by nothing else: a person taken for a machine would be hung up on, and
 //! waiting for silence or a beep would make every person wait.
 
+use shared::playbook::prompt;
+
 use super::input::CallTime;
 use super::output::{CallEvent, EndReason, Output};
 use super::reply::Kind;
 use super::settings::{DialogueSettings, OnMachine};
 use super::{Dialogue, ms, phrases};
-use crate::playbook::prompt;
 
 /// A machine speaks first. Later on, such words are a person's, about machines.
 const LISTEN_FOR_MS: u64 = 25_000;

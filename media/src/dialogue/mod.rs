@@ -23,7 +23,6 @@ mod languages;
 mod listening;
 pub(crate) mod machine;
 pub mod output;
-pub(crate) mod phrases;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -45,15 +44,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::language::Language;
+use shared::phrases;
+use shared::playbook::Lines;
 
 pub use history::{Gap, History, Message, Said, ToolCall};
 pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
-pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, ToolSpec, TurnRecord, UnsettledWords};
-pub use phrases::Machine;
+pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, TurnRecord, UnsettledWords};
 pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, OnMachine, Opening};
+pub use shared::agent_tool::ToolSpec;
 pub use timers::Reason;
 
-use crate::playbook::Lines;
 use endpointing::Endpointing;
 use reply::{Draft, Kind, Reply};
 use tools::Ledger;
@@ -194,7 +194,7 @@ impl Dialogue {
         Self {
             lines: settings.fixed_lines(),
             system_prompt,
-            tools: tools::offered(&settings),
+            tools: settings.offered_tools(),
             now: CallTime::ZERO,
             outputs: VecDeque::new(),
             started: false,

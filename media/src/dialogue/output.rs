@@ -3,18 +3,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use shared::agent_tool::ToolSpec;
+use shared::phrases::Machine;
 
 use super::history::Message;
 use super::input::{AskId, CallTime, Epoch, LlmFailure, StreamEnd};
-use super::phrases::Machine;
-
-/// A function the model may call, as JSON Schema (strict: `additionalProperties: false`, every property required).
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ToolSpec {
-    pub name: String,
-    pub description: String,
-    pub parameters: serde_json::Value,
-}
 
 /// An order to the driver.
 #[derive(Debug, Clone, PartialEq)]

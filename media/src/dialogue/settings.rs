@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use shared::agent_tool::{self, ToolSpec};
 use shared::language::{self, Language};
 use shared::outgoing_message::MessageTemplate;
+use shared::playbook::{Lines, Playbook, prompt};
 
 use super::input::CallTime;
-use super::output::ToolSpec;
-use crate::playbook::{Lines, Playbook, prompt};
 
 /// What is known about the person, by name (`lead_name`, `property_type`, `budget`, `location`, `agent_name`, ...): the
 /// variables of greeting and prompt. Values come from uploads, so they are data and never instructions.
@@ -89,6 +89,11 @@ impl DialogueSettings {
     /// The fixed lines in the language that is spoken.
     pub(crate) fn fixed_lines(&self) -> Lines {
         self.lines.clone().unwrap_or_else(|| Lines::for_language(&self.language))
+    }
+
+    /// All tools of the conversation.
+    pub(crate) fn offered_tools(&self) -> Arc<[ToolSpec]> {
+        agent_tool::offered(&self.playbook, self.can_transfer, &self.messages, &self.tools).into()
     }
 
     /// What the model is told before all else. `collected`: answers from before a resume.

@@ -4,7 +4,7 @@ use super::input::CharAt;
 use super::output::{CallEvent, EndReason, Output, Speaker, TurnRecord};
 use super::reply::{Kind, Reply};
 use super::{Cut, Dialogue, clauses};
-use crate::spoken;
+use shared::spoken;
 
 /// After a false alarm without a word, when the model had not finished.
 const CARRY_ON: &str =

@@ -1,6 +1,7 @@
 //! Every deadline of the conversation, derived from its state, and what happens when it comes.
 
 use serde::Serialize;
+use shared::agent_tool;
 
 use super::input::CallTime;
 use super::output::{CallEvent, EndReason, Output};
@@ -87,8 +88,7 @@ impl Dialogue {
         if let Some(by) = self.drain_by {
             earliest.offer(by, Reason::DrainOver);
         }
-        if let Some((since, ..)) = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name))
-        {
+        if let Some((since, ..)) = self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name)) {
             earliest.offer(since + ms(limits.tool_ms), Reason::ToolLate);
         }
     }

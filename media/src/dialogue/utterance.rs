@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use shared::phrases;
+
 use super::input::CallTime;
-use super::phrases;
 
 /// Text reaches us about this long after its sound.
 const STT_LAG: Duration = Duration::from_millis(600);

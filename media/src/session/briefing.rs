@@ -9,6 +9,7 @@ use shared::{
     calling_window::ZoneSet,
     http_tool::HttpTool,
     language,
+    playbook::Playbook,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
     voice_agent::VoiceAgentSettings,
@@ -18,7 +19,6 @@ use crate::{
     config::Config,
     dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker, ToolSpec},
     latency::Trick,
-    playbook::Playbook,
     stt,
 };
 

@@ -1,5 +1,7 @@
 //! What the model may do beside talking. Every call it makes has one answer in the ledger, and the server is told it once.
 
+use shared::agent_tool;
+
 use super::Conversation;
 use super::reply::{Called, Reply};
 use crate::dialogue::{
@@ -18,7 +20,7 @@ impl Conversation {
             return;
         };
         let ledger_id = self.ledger.open(&call_id, &name, self.now);
-        let built_in = tools::is_built_in(&name);
+        let built_in = agent_tool::is_built_in(&name);
         let Some(reply) = self.reply(epoch) else { return };
         reply.calls.push(Called { call_id, ledger_id: ledger_id.clone(), built_in });
         reply.called += 1;
@@ -31,7 +33,7 @@ impl Conversation {
             }
             return self.refuse_call(&ledger_id, name, "there is no such tool");
         }
-        let deed = tools::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        let deed = agent_tool::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
         match deed {
             Ok(deed) => self.carry_out(epoch, &ledger_id, deed),
             Err(problem) => self.refuse_call(&ledger_id, name, problem),

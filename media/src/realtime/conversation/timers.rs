@@ -1,5 +1,7 @@
 //! Every deadline of the conversation, derived from its state, and what happens when it comes.
 
+use shared::agent_tool;
+
 use super::reply::{Kind, Reply, Source};
 use super::{Conversation, ms};
 use crate::dialogue::{CallEvent, CallTime, EndReason, Epoch, LlmFailure, SAMPLES_PER_MS};
@@ -70,7 +72,7 @@ impl Conversation {
         if !self.is_closing() {
             earliest.offer(Some(limits.goodbye_at()), Reason::TimeForGoodbye);
         }
-        let running = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name));
+        let running = self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name));
         earliest.offer(running.map(|(since, ..)| since + ms(limits.tool_ms)), Reason::ToolLate);
         earliest.offer(self.link.deadline(), Reason::LinkLate);
         earliest.offer(self.turns.deadline(), Reason::TranscriptLate);

@@ -11,9 +11,9 @@ mod indian;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use crate::language::{self, Language};
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use regex::{Captures, Regex};
-use shared::language::{self, Language};
 
 /// A figure as it stands in the text: `75,00,000`, `1.25`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub enum Machine {
 }
 
 /// Lower-case words without punctuation, in either script. `don't` stays one word.
-pub(crate) fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '—' | '–' | '/'))
         .map(|word| {
             word.chars()
@@ -64,26 +64,26 @@ fn position_after(words: &[String], list: &[Vec<&str>]) -> Option<usize> {
     (0..words.len()).find_map(|at| phrase_at(&words[at..], list).map(|length| at + length))
 }
 
-pub(crate) fn is_acknowledgement(words: &[String]) -> bool {
+pub fn is_acknowledgement(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS])
 }
 
-pub(crate) fn is_greeting(words: &[String]) -> bool {
+pub fn is_greeting(words: &[String]) -> bool {
     covered_by(words, &[&GREETINGS])
 }
 
 /// Nothing that wants an answer: "hello", "yes, hello?".
-pub(crate) fn is_in_passing(words: &[String]) -> bool {
+pub fn is_in_passing(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS])
 }
 
 /// Nothing that a greeting does not answer: "hello, who is this?".
-pub(crate) fn opens_a_call(words: &[String]) -> bool {
+pub fn opens_a_call(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS, &OPENERS])
 }
 
 /// Words that are not part of an acknowledgement.
-pub(crate) fn meaningful_words(words: &[String]) -> usize {
+pub fn meaningful_words(words: &[String]) -> usize {
     let mut rest = words;
     let mut count = 0;
     while !rest.is_empty() {
@@ -96,15 +96,15 @@ pub(crate) fn meaningful_words(words: &[String]) -> usize {
     count
 }
 
-pub(crate) fn demands_to_stop(words: &[String]) -> bool {
+pub fn demands_to_stop(words: &[String]) -> bool {
     position_after(words, &INTERRUPTIONS).is_some()
 }
 
-pub(crate) fn is_closed_answer(words: &[String]) -> bool {
+pub fn is_closed_answer(words: &[String]) -> bool {
     words.len() <= 5 && covered_by(words, &[&CLOSED_ANSWERS])
 }
 
-pub(crate) fn ends_open(words: &[String]) -> bool {
+pub fn ends_open(words: &[String]) -> bool {
     OPEN_ENDINGS.iter().any(|ending| {
         words.len() >= ending.len()
             && words[words.len() - ending.len()..].iter().zip(ending).all(|(word, part)| word == part)
@@ -120,12 +120,12 @@ fn is_number(word: &str) -> bool {
 }
 
 /// Does the text end in a number without its unit ("nine eight seven", but not "two crore")?
-pub(crate) fn ends_in_number(words: &[String]) -> bool {
+pub fn ends_in_number(words: &[String]) -> bool {
     words.last().is_some_and(|word| is_number(word))
 }
 
 /// A phone number that is complete, or an e-mail address with its ending.
-pub(crate) fn is_whole_contact_detail(words: &[String]) -> bool {
+pub fn is_whole_contact_detail(words: &[String]) -> bool {
     let digits: usize = words
         .iter()
         .map(|word| {
@@ -145,7 +145,7 @@ pub(crate) fn is_whole_contact_detail(words: &[String]) -> bool {
 }
 
 /// Did the agent, in its last sentence, ask for a number, an e-mail, an address or a date?
-pub(crate) fn asks_piecewise(agent_text: &str) -> bool {
+pub fn asks_piecewise(agent_text: &str) -> bool {
     let question = agent_text.trim_end();
     if !question.ends_with('?') {
         return false;
@@ -169,7 +169,7 @@ fn occurrences(words: &[String], list: &[Vec<&str>]) -> usize {
 
 /// Are these the words of a machine? A person who asks for a message or says that a phone was off uses one of its phrases, a
 /// machine several.
-pub(crate) fn machine(words: &[String]) -> Option<Machine> {
+pub fn machine(words: &[String]) -> Option<Machine> {
     let cues = occurrences(words, &VOICEMAIL_CUES);
     let signs = occurrences(words, &VOICEMAIL_SIGNS);
     let subjects = occurrences(words, &ANNOUNCEMENT_SUBJECTS);
@@ -180,7 +180,7 @@ pub(crate) fn machine(words: &[String]) -> Option<Machine> {
     (states > 0 && states + subjects >= 2).then_some(Machine::Announcement)
 }
 
-pub(crate) fn forbids_calls(words: &[String]) -> bool {
+pub fn forbids_calls(words: &[String]) -> bool {
     let mut rest = words;
     while let Some(after) = position_after(rest, &DO_NOT_CALL) {
         rest = &rest[after..];
