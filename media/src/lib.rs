@@ -17,7 +17,6 @@ pub mod audio;
 pub mod carrier;
 pub mod config;
 pub mod dialogue;
-pub mod http_tools;
 pub mod latency;
 pub mod llm;
 pub mod pacer;

@@ -1,13 +1,14 @@
 //! What the model may do beside talking: the tools that every voice agent has, however its conversation is held.
 //!
-//! Pure: what a call of one comes to is the conversation's matter, and what is stored of it that of its own module.
+//! Pure: what a call of one comes to is decided here, and takes effect elsewhere.
 
 use serde_json::{Value, json};
 
-use crate::http_tool;
+use crate::conversation_event::{CallEvent, EndReason};
 use crate::outgoing_message::MessageTemplate;
-use crate::playbook::Playbook;
-use crate::spoken;
+use crate::persona::Facts;
+use crate::playbook::{Playbook, prompt};
+use crate::{http_tool, spoken};
 
 /// A function the model may call, as JSON Schema (strict: `additionalProperties: false`, every property required).
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -40,13 +41,20 @@ pub enum BuiltIn {
     SendMessage { message: String },
 }
 
+/// What the tools of one conversation work with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    pub playbook: &'a Playbook,
+    pub facts: &'a Facts,
+    /// BCP 47.
+    pub language: &'a str,
+    pub messages: &'a [MessageTemplate],
+    pub can_transfer: bool,
+}
+
 /// All tools offered in a conversation, in a fixed order (they are part of the cached prompt). `own` are the account's.
-pub fn offered(
-    playbook: &Playbook,
-    can_transfer: bool,
-    messages: &[MessageTemplate],
-    own: &[ToolSpec],
-) -> Vec<ToolSpec> {
+pub fn offered(means: &Means<'_>, own: &[ToolSpec]) -> Vec<ToolSpec> {
+    let Means { playbook, messages, can_transfer, .. } = *means;
     let fields: Vec<&str> = playbook.fields.iter().map(|field| field.key.as_str()).collect();
     let text = json!({"type": "string"});
     let note = json!({"type": ["string", "null"]});
@@ -151,9 +159,77 @@ pub fn parse(name: &str, arguments: &str) -> Result<BuiltIn, &'static str> {
     }
 }
 
+/// What a call of a built-in tool comes to, whoever holds the conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// This takes effect, and the model is told so much.
+    Done { effect: Effect, told: String },
+    /// Nobody is to call again.
+    Forbids { note: Option<String>, told: String },
+    /// The conversation ends with this reply. The model is told when it is complete.
+    Ends { event: CallEvent, reason: EndReason },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// A later answer to the same field replaces the earlier.
+    Answer {
+        field: String,
+        value: String,
+    },
+    Event(CallEvent),
+    /// A text message to the human.
+    Message {
+        template: String,
+        text: String,
+        dlt_template_id: Option<String>,
+    },
+}
+
+/// What `call` comes to. The error is a sentence for the model.
+pub fn deed(call: BuiltIn, means: &Means<'_>) -> Result<Deed, &'static str> {
+    Ok(match call {
+        BuiltIn::EndCall { disposition } => {
+            Deed::Ends { event: CallEvent::EndRequested { disposition }, reason: EndReason::AgentFinished }
+        }
+        BuiltIn::TransferToHuman { .. } if !means.can_transfer => return Err("nobody is there to transfer to"),
+        BuiltIn::TransferToHuman { note } => {
+            Deed::Ends { event: CallEvent::TransferRequested { note }, reason: EndReason::TransferToHuman }
+        }
+        BuiltIn::RecordAnswer { field, .. } if !means.playbook.knows_field(&field) => {
+            return Err("there is no such field");
+        }
+        BuiltIn::RecordAnswer { field, value } => {
+            Deed::Done { effect: Effect::Answer { field, value }, told: "noted".to_owned() }
+        }
+        BuiltIn::ScheduleCallback { when, note } => {
+            let told = callback_noted(&when, means.language);
+            Deed::Done { effect: Effect::Event(CallEvent::CallbackRequested { when, note }), told }
+        }
+        BuiltIn::SendMessage { message } => {
+            let effect = text_message(means, &message).ok_or("there is no such message")?;
+            Deed::Done { effect, told: "it is on its way and arrives within a minute".to_owned() }
+        }
+        BuiltIn::MarkDoNotCall { note } => {
+            let told = "noted; apologise briefly, say goodbye and end the call".to_owned();
+            Deed::Forbids { note, told }
+        }
+    })
+}
+
+/// The text message that the model calls so.
+fn text_message(means: &Means<'_>, name: &str) -> Option<Effect> {
+    let template = means.messages.iter().find(|template| template.name == name)?;
+    Some(Effect::Message {
+        template: template.name.clone(),
+        text: prompt::render(&template.text, means.facts),
+        dlt_template_id: template.dlt_template_id.clone(),
+    })
+}
+
 /// What the model is told about a wish to be called back: the moment as it was understood is to be said aloud, so that the human
 /// can put it right.
-pub fn callback_noted(when: &str, language: &str) -> String {
+fn callback_noted(when: &str, language: &str) -> String {
     match spoken::moment(when, language) {
         Some(moment) => format!("noted: {moment}. Unless you just did, say this day and hour back to them"),
         None => "noted in their own words, without a day and an hour; ask once for both if they named none".to_owned(),
@@ -163,6 +239,10 @@ pub fn callback_noted(when: &str, language: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn means<'a>(playbook: &'a Playbook, facts: &'a Facts) -> Means<'a> {
+        Means { playbook, facts, language: "en-IN", messages: &[], can_transfer: true }
+    }
 
     #[test]
     fn calls_are_read_leniently_and_refused_with_a_sentence() {
@@ -178,7 +258,9 @@ mod tests {
 
     #[test]
     fn schemas_are_strict() {
-        let tools = offered(&Playbook::default(), true, &[], &[]);
+        let (playbook, facts) = (Playbook::default(), Facts::new());
+        let means = means(&playbook, &facts);
+        let tools = offered(&means, &[]);
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
         assert_eq!(names, ["end_call", "record_answer", "schedule_callback", "mark_do_not_call", "transfer_to_human"]);
         for tool in &tools {
@@ -186,5 +268,25 @@ mod tests {
             assert_eq!(tool.parameters["required"].as_array().unwrap().len(), properties.len());
             assert_eq!(tool.parameters["additionalProperties"], false);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_a_sentence() {
+        let (playbook, facts) = (Playbook::default(), Facts::new());
+        let means = means(&playbook, &facts);
+        let deed = |name: &str, arguments: Value| {
+            parse(name, &arguments.to_string()).and_then(|call| super::deed(call, &means))
+        };
+        assert_eq!(deed("record_answer", json!({"field": "shoe", "value": "9"})), Err("there is no such field"));
+        assert_eq!(deed("send_message", json!({"message": "brochure"})), Err("there is no such message"));
+        let alone = Means { can_transfer: false, ..means };
+        let transfer = BuiltIn::TransferToHuman { note: None };
+        assert_eq!(super::deed(transfer, &alone), Err("nobody is there to transfer to"));
+        let Ok(Deed::Done { effect, told }) = deed("schedule_callback", json!({"when": "2026-11-24T17:00"})) else {
+            panic!("a wish to be called back is noted");
+        };
+        let event = CallEvent::CallbackRequested { when: "2026-11-24T17:00".into(), note: None };
+        assert_eq!(effect, Effect::Event(event));
+        assert!(told.contains("Tuesday"), "{told}");
     }
 }

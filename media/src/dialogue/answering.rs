@@ -1,13 +1,14 @@
 //! The model's answer: asking, its text, its tool calls, its failures.
 
-use shared::agent_tool;
+use shared::agent_tool::{self, Deed, Effect};
+use shared::conversation_event::{CallEvent, EndReason, Evidence, LlmFailure};
 
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
-use super::input::{LlmFailure, LlmFinish, ToolOutcome};
-use super::output::{CallEvent, EndReason, Evidence, Output};
+use super::input::{LlmFinish, ToolOutcome};
+use super::output::Output;
 use super::reply::{Kind, OpenAsk, Reply};
-use super::tools::{self, Deed};
+use super::tools;
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
 
 /// Tool calls that one answer of the model may make.
@@ -169,7 +170,8 @@ impl Dialogue {
             }
             return;
         }
-        let deed = agent_tool::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        let means = self.settings.means();
+        let deed = agent_tool::parse(&name, &arguments).and_then(|call| agent_tool::deed(call, &means));
         match deed {
             Ok(deed) => self.carry_out(&id, deed),
             Err(problem) => self.refuse_call(&id, name, problem),
@@ -191,11 +193,11 @@ impl Dialogue {
                 self.forbid_calls(Evidence::Tool, note);
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
-            Deed::Done { output, told } => {
-                if let Output::RecordAnswer { field, value, .. } = &*output {
+            Deed::Done { effect, told } => {
+                if let Effect::Answer { field, value } = &effect {
                     self.history.collected.insert(field.clone(), value.clone());
                 }
-                self.emit(*output);
+                self.emit(tools::output(effect, self.now));
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
         }

@@ -1,9 +1,10 @@
 //! Following the human into their language: on their first words the greeting is said again in it, later on the agent goes over
 //! with its next answer.
 
+use shared::conversation_event::CallEvent;
 use shared::language::{self, Language};
 
-use super::output::{CallEvent, Output};
+use super::output::Output;
 use super::{Dialogue, phrases};
 
 /// In the middle of a conversation so many words make a change of language; a single foreign one does not.

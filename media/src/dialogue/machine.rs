@@ -1,27 +1,20 @@
 //! A machine answers. It is known by what it says, and by nothing else: a person taken for a machine would be hung up on, and
 //! waiting for silence or a beep would make every person wait.
 
+use shared::answering_machine::{OnMachine, as_text, may_be};
+use shared::conversation_event::{CallEvent, EndReason};
 use shared::playbook::prompt;
 
 use super::input::CallTime;
-use super::output::{CallEvent, EndReason, Output};
+use super::output::Output;
 use super::reply::Kind;
-use super::settings::{DialogueSettings, OnMachine};
+use super::settings::DialogueSettings;
 use super::{Dialogue, ms, phrases};
 
-/// A machine speaks first. Later on, such words are a person's, about machines.
-const LISTEN_FOR_MS: u64 = 25_000;
-/// Turns in which it may have said it: its greeting may be heard in two pieces.
-const MOST_TURNS: u32 = 2;
 /// Without a beep the message follows this much silence after the greeting.
 const SILENCE_MS: u64 = 2_500;
 /// A greeting that goes on for longer is not waited for.
 const LONGEST_GREETING_MS: u64 = 30_000;
-
-/// May somebody whose words these are be a machine?
-pub(crate) fn may_be(now: CallTime, human_turns: u32) -> bool {
-    now <= CallTime::from_millis(LISTEN_FOR_MS) && human_turns <= MOST_TURNS
-}
 
 /// Waiting for the beep, to leave what there is to leave.
 #[derive(Debug, Clone)]
@@ -85,15 +78,10 @@ impl Waiting {
     }
 }
 
-/// What stands for a recording in the transcript.
-pub(crate) fn as_text(title: &str) -> String {
-    format!("[Recording: {title}]")
-}
-
 impl Dialogue {
     /// After new words: are they a machine's?
     pub(super) fn look_for_machine(&mut self) {
-        if !may_be(self.now, self.human_turns) || self.machine_found || self.history.gap.is_some() {
+        if !may_be(self.now.as_duration(), self.human_turns) || self.machine_found || self.history.gap.is_some() {
             return;
         }
         let mut words = phrases::words(&self.history.human_text());

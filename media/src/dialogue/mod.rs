@@ -46,12 +46,16 @@ use serde::Serialize;
 use shared::language::Language;
 use shared::phrases;
 use shared::playbook::Lines;
+use shared::turn::{push_words, with_keys};
 
 pub use history::{Gap, History, Message, Said, ToolCall};
-pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
-pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, TurnRecord, UnsettledWords};
-pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, OnMachine, Opening};
+pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
+pub use output::{Latency, Output, Speaker, TurnRecord, UnsettledWords};
+pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Limits, Opening};
 pub use shared::agent_tool::ToolSpec;
+pub use shared::answering_machine::OnMachine;
+pub use shared::conversation_event::{CallEvent, EndReason, Evidence, LlmFailure};
+pub use shared::persona::Facts;
 pub use timers::Reason;
 
 use endpointing::Endpointing;
@@ -112,7 +116,7 @@ struct HumanTurn {
 
 impl HumanTurn {
     fn text(&self) -> String {
-        utterance::with_keys(&self.spoken, &self.keys)
+        with_keys(&self.spoken, &self.keys)
     }
 }
 
@@ -423,7 +427,7 @@ impl Dialogue {
             ended: said.map(Utterance::ended).or(self.turn.as_ref().map(|turn| turn.ended))?,
         };
         if let Some(utterance) = said {
-            utterance::push_words(&mut words.text, &utterance.final_text());
+            push_words(&mut words.text, &utterance.final_text());
         }
         Some(words)
     }

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::agent_tool::{self, ToolSpec};
-use shared::language::{self, Language};
+use shared::agent_tool::{self, Means, ToolSpec};
+use shared::answering_machine::OnMachine;
 use shared::outgoing_message::MessageTemplate;
+use shared::persona::Facts;
+use shared::playbook::greeting::OwnGreeting;
 use shared::playbook::{Lines, Playbook, prompt};
 
 use super::input::CallTime;
-
-/// What is known about the person, by name (`lead_name`, `property_type`, `budget`, `location`, `agent_name`, ...): the
-/// variables of greeting and prompt. Values come from uploads, so they are data and never instructions.
-pub type Facts = BTreeMap<String, String>;
 
 #[derive(Debug, Clone)]
 pub struct DialogueSettings {
@@ -29,7 +27,7 @@ pub struct DialogueSettings {
     pub lines: Option<Lines>,
     /// By tag or by bare language (`hi`): the greeting in languages other than the usual one. Before `greeting`.
     pub greetings: BTreeMap<String, String>,
-    /// Replaces the playbook's greeting. May hold `{variables}`. For an inbound call give the playbook's `inbound_greeting`.
+    /// Replaces the playbook's greeting. May hold `{variables}`.
     pub greeting: Option<String>,
     pub opening: Opening,
     /// Local date, time and zone where the human is, for "tomorrow at five" in the prompt: `Saturday 21 November 2026,
@@ -93,7 +91,17 @@ impl DialogueSettings {
 
     /// All tools of the conversation.
     pub(crate) fn offered_tools(&self) -> Arc<[ToolSpec]> {
-        agent_tool::offered(&self.playbook, self.can_transfer, &self.messages, &self.tools).into()
+        agent_tool::offered(&self.means(), &self.tools).into()
+    }
+
+    pub(crate) fn means(&self) -> Means<'_> {
+        Means {
+            playbook: &self.playbook,
+            facts: &self.facts,
+            language: &self.language,
+            messages: &self.messages,
+            can_transfer: self.can_transfer,
+        }
     }
 
     /// What the model is told before all else. `collected`: answers from before a resume.
@@ -109,40 +117,13 @@ impl DialogueSettings {
 
     /// The first words, in the language that is spoken: the voice agent's own, else the playbook's.
     pub fn greeting(&self) -> &str {
-        let own = in_language(&self.greetings, &self.language);
-        let usual = self.greeting.as_deref();
-        let speaks_usual = Language::parse(&self.language) == Language::parse(&self.usual_language);
-        own.or(usual.filter(|_| speaks_usual))
-            .or_else(|| in_language(&self.playbook.greetings, &self.language))
-            .or(usual)
-            .unwrap_or(&self.playbook.greeting)
+        let own = OwnGreeting {
+            usual: self.greeting.as_deref(),
+            usual_language: &self.usual_language,
+            others: &self.greetings,
+        };
+        self.playbook.greeting_in(&self.language, own)
     }
-}
-
-/// The text under this very tag, or under another tag of the same language. A mix is written as it is, or not at all.
-fn in_language<'a>(texts: &'a BTreeMap<String, String>, tag: &str) -> Option<&'a str> {
-    let language = Language::parse(tag).filter(|_| !language::is_mixed(tag));
-    let same = || {
-        texts.iter().find(|(key, _)| language.is_some() && Language::parse(key) == language && !language::is_mixed(key))
-    };
-    texts.get(tag).or_else(|| same().map(|(_, text)| text)).map(String::as_str)
-}
-
-/// When an answering machine is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnMachine {
-    #[default]
-    HangUp,
-    /// After its beep, and then hang up. May hold `{variables}`.
-    LeaveMessage(String),
-    /// A recording after its beep, if it can be had by then; else the message, if there is one.
-    PlayRecording {
-        /// What stands in the transcript for it.
-        title: String,
-        /// As in [`OnMachine::LeaveMessage`].
-        otherwise: Option<String>,
-    },
 }
 
 /// Who speaks first.

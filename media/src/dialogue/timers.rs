@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use shared::agent_tool;
+use shared::conversation_event::{CallEvent, EndReason};
 
 use super::input::CallTime;
-use super::output::{CallEvent, EndReason, Output};
+use super::output::Output;
 use super::{Dialogue, ms};
 
 /// Without `Started` there is no call.

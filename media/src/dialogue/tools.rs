@@ -1,65 +1,20 @@
-//! What a call of a tool comes to, and the ledger that answers each call exactly once.
+//! The ledger that answers each call of a tool exactly once.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use shared::agent_tool::{BuiltIn, callback_noted};
-use shared::playbook::prompt;
+use shared::agent_tool::Effect;
 
 use super::input::{CallTime, ToolOutcome};
-use super::output::{CallEvent, EndReason, Output};
-use super::settings::DialogueSettings;
+use super::output::Output;
 
-/// What a call of a built-in tool comes to, whoever holds the conversation.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Deed {
-    /// This goes out, and the model is told so much.
-    Done { output: Box<Output>, told: String },
-    /// Nobody is to call again.
-    Forbids { note: Option<String>, told: String },
-    /// The conversation ends with this reply. The model is told when it is complete.
-    Ends { event: CallEvent, reason: EndReason },
-}
-
-/// What `call` comes to at `now`. The error is a sentence for the model.
-pub(crate) fn deed(call: BuiltIn, settings: &DialogueSettings, now: CallTime) -> Result<Deed, &'static str> {
-    Ok(match call {
-        BuiltIn::EndCall { disposition } => {
-            Deed::Ends { event: CallEvent::EndRequested { disposition }, reason: EndReason::AgentFinished }
-        }
-        BuiltIn::TransferToHuman { .. } if !settings.can_transfer => return Err("nobody is there to transfer to"),
-        BuiltIn::TransferToHuman { note } => {
-            Deed::Ends { event: CallEvent::TransferRequested { note }, reason: EndReason::TransferToHuman }
-        }
-        BuiltIn::RecordAnswer { field, .. } if !settings.playbook.knows_field(&field) => {
-            return Err("there is no such field");
-        }
-        BuiltIn::RecordAnswer { field, value } => {
-            Deed::Done { output: Box::new(Output::RecordAnswer { field, value, at: now }), told: "noted".to_owned() }
-        }
-        BuiltIn::ScheduleCallback { when, note } => {
-            let told = callback_noted(&when, &settings.language);
-            Deed::Done { output: Box::new(Output::Event(CallEvent::CallbackRequested { when, note })), told }
-        }
-        BuiltIn::SendMessage { message } => {
-            let output = text_message(settings, &message).ok_or("there is no such message")?;
-            Deed::Done { output: Box::new(output), told: "it is on its way and arrives within a minute".to_owned() }
-        }
-        BuiltIn::MarkDoNotCall { note } => {
-            let told = "noted; apologise briefly, say goodbye and end the call".to_owned();
-            Deed::Forbids { note, told }
-        }
-    })
-}
-
-/// The text message that the model calls so.
-fn text_message(settings: &DialogueSettings, name: &str) -> Option<Output> {
-    let template = settings.messages.iter().find(|template| template.name == name)?;
-    Some(Output::SendMessage {
-        template: template.name.clone(),
-        text: prompt::render(&template.text, &settings.facts),
-        dlt_template_id: template.dlt_template_id.clone(),
-    })
+/// What goes out for an effect at `now`.
+pub(crate) fn output(effect: Effect, now: CallTime) -> Output {
+    match effect {
+        Effect::Answer { field, value } => Output::RecordAnswer { field, value, at: now },
+        Effect::Event(event) => Output::Event(event),
+        Effect::Message { template, text, dlt_template_id } => Output::SendMessage { template, text, dlt_template_id },
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use shared::{resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
+use shared::{persona, resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -23,7 +23,7 @@ use super::{
     reply_clock::ReplyClock,
     reservoir::Reservoir,
     thinking::Thinker,
-    words::{phase_name, reason_name},
+    words::phase_name,
 };
 use crate::{
     app::{Admission, App},
@@ -168,9 +168,7 @@ impl Actor {
         tracing::info!(call_id = %held.call_id, resumed = briefing.comeback.is_some(), "stream began");
         Ok(Self {
             dialogue: parts.engine,
-            cache_key: briefing
-                .campaign_id
-                .map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
+            cache_key: briefing.cache_key(),
             app,
             held,
             began,
@@ -184,7 +182,7 @@ impl Actor {
             model: parts.model,
             reservoir: Reservoir::default(),
             asked_model_at: None,
-            about: briefing::about(&briefing),
+            about: persona::about(&briefing),
             agent: briefing.settings,
             tool_results,
             pacer,
@@ -272,7 +270,7 @@ impl Actor {
 
     /// Ends the call whatever the dialogue thinks.
     fn cut(&mut self, reason: EndReason) {
-        metrics::counter!("streams_cut_total", "cause" => reason_name(reason)).increment(1);
+        metrics::counter!("streams_cut_total", "cause" => reason.as_str()).increment(1);
         self.ended.get_or_insert(reason);
     }
 
@@ -291,7 +289,7 @@ impl Actor {
             turns: snapshot.human_turns + snapshot.agent_turns,
         });
         self.note_usage();
-        let (reason_name, at, stored) = (reason_name(reason), self.app.store.now(), CancellationToken::new());
+        let (reason_name, at, stored) = (reason.as_str(), self.app.store.now(), CancellationToken::new());
         self.recorder.put(Entry::End { reason: reason_name.to_owned(), at, stored: stored.clone() });
         metrics::counter!("calls_ended_total", "reason" => reason_name).increment(1);
         tracing::info!(
@@ -394,5 +392,5 @@ impl Actor {
 
 /// The conversation is broken off, not over.
 fn goes_on(reason: EndReason) -> bool {
-    resumption::breaks_off(reason_name(reason))
+    resumption::breaks_off(reason.as_str())
 }

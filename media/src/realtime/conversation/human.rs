@@ -1,11 +1,13 @@
 //! The human: their voice over the agent's, their words as far as something follows from them here, and the keys they press. Also the
 //! machine that may be in their place.
 
+use shared::answering_machine;
+use shared::turn::{push_words, with_keys};
+
 use super::{Asked, Conversation, ms, phrases, turns::Settled};
 use crate::dialogue::{
     CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker,
-    machine::{self, Left, Waiting},
-    utterance::{push_words, with_keys},
+    machine::{Left, Waiting},
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -159,7 +161,10 @@ impl Conversation {
     // ---- machines ---------------------------------------------------------------------------------------------------
 
     fn look_for_machine(&mut self) {
-        if !machine::may_be(self.now, self.human_turns) || self.machine.is_some() || self.history.gap.is_some() {
+        if !answering_machine::may_be(self.now.as_duration(), self.human_turns)
+            || self.machine.is_some()
+            || self.history.gap.is_some()
+        {
             return;
         }
         let mut said = self.history.human_text();

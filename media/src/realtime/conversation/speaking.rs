@@ -1,11 +1,13 @@
 //! The agent's voice: what it is asked to say, what of it is heard, and what is left of it when it is over.
 
+use shared::answering_machine;
+
 use super::reply::{Kind, Reply, Source};
 use super::turns::Settled;
 use super::{Conversation, MOST_REPLIES, Order};
 use crate::dialogue::{
     CallEvent, EndReason, Epoch, Latency, LlmFailure, Output, SAMPLES_PER_MS, Speaker, ToolOutcome, TurnRecord,
-    history::Entry, machine,
+    history::Entry,
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -105,7 +107,7 @@ impl Conversation {
         let mut reply = self.new_reply(Kind::Goodbye, Source::Recording);
         reply.protected = true;
         reply.then_end = Some(EndReason::MachineAnswered);
-        reply.piece("").text = machine::as_text(title);
+        reply.piece("").text = answering_machine::as_text(title);
         let epoch = reply.epoch;
         self.replies.push_back(reply);
         self.emit(Output::PlayRecording { epoch, clause: 0 });
