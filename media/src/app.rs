@@ -20,6 +20,7 @@ use crate::{
     ringing::Ringing,
     store::Store,
     tape::{Piece, Tape, Tapes, shipping::Shipper},
+    verdicts::Verdicts,
 };
 
 /// Shared by the server and every call.
@@ -32,6 +33,8 @@ pub struct App {
     pub providers: Providers,
     /// Voices for calls whose phones still ring.
     pub ringing: Ringing,
+    /// What carriers find out about whoever answered.
+    pub verdicts: Arc<Verdicts>,
     /// Accounts' own tools.
     pub http_tools: HttpTools,
     /// Frames and lead.
@@ -58,6 +61,7 @@ impl App {
         Ok(Arc::new(Self {
             providers,
             ringing: Ringing::new(config.max_live_calls),
+            verdicts: Arc::default(),
             http_tools: HttpTools::new(config.callback_secret.clone(), config.private_tools)?,
             pacer: PacerSettings::of_frames(config.frame_ms),
             admission: Arc::new(Admission::new(config.max_live_calls)),

@@ -144,7 +144,7 @@ pub struct Config {
     #[command(flatten)]
     pub storage: shared::storage::StorageConfig,
     /// Ways of gaining time that are not to be used, comma-separated: `speculation`, `early_clause`, `phrase_cache`, `warm_up`,
-    /// `while_ringing`.
+    /// `while_ringing`, `filler`.
     #[arg(long, env = "LATENCY_OFF", value_delimiter = ',', value_enum)]
     pub latency_off: Vec<Trick>,
     /// Log filter: `info`, or `info,media=debug`.

@@ -14,6 +14,8 @@ pub enum Trick {
     PhraseCache,
     /// The connection to the model is opened when the stream begins.
     WarmUp,
-    /// The voice's socket is opened while the phone rings.
+    /// The voice's socket, and the connection to the model, are opened while the phone rings.
     WhileRinging,
+    /// A line bridges a second of silence while a tool runs.
+    Filler,
 }

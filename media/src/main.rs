@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use clap::Parser;
-use media::{app::App, config::Config, ringing, server, store::Store};
+use media::{app::App, config::Config, notices, server, store::Store};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         let shipper = std::sync::Arc::clone(&app.shipper);
         async move { shipper.run().await }
     });
-    tokio::spawn(ringing::run(std::sync::Arc::clone(&app)));
+    tokio::spawn(notices::run(std::sync::Arc::clone(&app)));
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (MEDIA_HOST, MEDIA_PORT)"))?;

@@ -5,12 +5,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use shared::{id::CallId, persona::opening_language, voice_agent::VoiceAgentSettings};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::{app::App, latency::Trick, session::Speech};
 
@@ -18,8 +18,6 @@ use crate::{app::App, latency::Trick, session::Speech};
 const RINGS_FOR: Duration = Duration::from_secs(60);
 /// A database that takes longer is no help: the phone may have been answered.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(2);
-const LET_GO_EVERY: Duration = Duration::from_secs(5);
-const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The voices that are ready.
 pub struct Ringing {
@@ -59,7 +57,7 @@ impl Ringing {
     }
 
     /// Those that nobody answered.
-    fn let_go(&self, now: Instant) {
+    pub(crate) fn let_go(&self, now: Instant) {
         self.lock().retain(|_, ready| ready.until > now);
     }
 
@@ -69,45 +67,18 @@ impl Ringing {
     }
 }
 
-/// Gets voices ready until the process leaves.
-pub async fn run(app: Arc<App>) {
-    if !app.config.uses(Trick::WhileRinging) {
-        return;
-    }
-    loop {
-        if let Err(error) = listen(&app).await {
-            tracing::debug!(%error, "it is not heard which phones ring; calls open their voices when they are answered");
-        }
-        sleep(LISTEN_AGAIN_AFTER).await;
-    }
-}
-
-/// Ends with the connection.
-async fn listen(app: &App) -> sqlx::Result<()> {
-    let mut phones = app.store.ringing_phones().await?;
-    let mut letting_go = interval(LET_GO_EVERY);
-    loop {
-        tokio::select! {
-            notification = phones.try_recv() => {
-                let Some(notification) = notification? else { return Ok(()) };
-                if let Ok(call) = notification.payload().parse() {
-                    get_ready(app, call).await;
-                }
-            }
-            _ = letting_go.tick() => app.ringing.let_go(Instant::now()),
-        }
-    }
-}
-
-async fn get_ready(app: &App, call: CallId) {
+/// Gets a voice ready for a phone that has begun to ring, and the way to the model.
+pub(crate) async fn get_ready(app: &App, call: CallId) {
     if app.admission.is_draining() || !app.ringing.has_room_for(call) {
         return;
     }
     let Ok(Some(known)) = timeout(LOOK_UP_WITHIN, app.store.ringing(call)).await else { return };
     let agent = known.settings;
-    // A model that speaks for itself is only helped by a voice where it has been given one.
-    if agent.speech_to_speech.is_some() && agent.tts.is_none() {
-        return;
+    if app.config.uses(Trick::WarmUp)
+        && agent.speech_to_speech.is_none()
+        && let Ok((mind, _)) = app.providers.minds(&agent)
+    {
+        app.tasks.spawn(async move { mind.warm_up().await });
     }
     let language = opening_language(known.lead_language.as_deref(), &agent);
     // What keeps anybody from speaking is said when the call is answered.

@@ -16,7 +16,7 @@ use shared::{
     outgoing_message,
     phone::Phone,
     recording_piece::{self, NewPiece},
-    stream::{self, Briefing, NewStream, RINGING_CHANNEL, Ringing, Unsettled},
+    stream::{self, Briefing, MACHINE_CHANNEL, NewStream, RINGING_CHANNEL, Ringing, Unsettled},
     turn::{self, Role, Turn},
 };
 use sqlx::{PgPool, postgres::PgListener};
@@ -117,12 +117,12 @@ impl Store {
         Ok(briefing)
     }
 
-    /// Says which phones begin to ring: [`shared::stream::RINGING_CHANNEL`].
-    pub async fn ringing_phones(&self) -> sqlx::Result<PgListener> {
+    /// Says which phones begin to ring and where machines answer: [`RINGING_CHANNEL`], [`MACHINE_CHANNEL`].
+    pub async fn notices(&self) -> sqlx::Result<PgListener> {
         let mut listener = PgListener::connect_with(&self.db).await?;
         // Connecting again is the caller's, with a pause.
         listener.eager_reconnect(false);
-        listener.listen(RINGING_CHANNEL).await?;
+        listener.listen_all([RINGING_CHANNEL, MACHINE_CHANNEL]).await?;
         Ok(listener)
     }
 

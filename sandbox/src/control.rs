@@ -31,11 +31,23 @@ pub fn router() -> Router<Arc<World>> {
         .route("/__sandbox/calls", get(read_calls).delete(clear_calls))
         .route("/__sandbox/calls/{sid}", get(read_call))
         .route("/__sandbox/inbound", post(ring_in))
+        .route("/__sandbox/tool", post(answer_tool))
         .route("/__sandbox", delete(forget_everything))
 }
 
 async fn health(State(world): State<Arc<World>>) -> Json<Value> {
     Json(json!({"status": "ok", "calls": world.exotel.calls().len(), "tasks": world.exotel.tasks.len()}))
+}
+
+#[derive(Deserialize)]
+struct Takes {
+    ms: u64,
+}
+
+/// An account's own tool that knows which flats are free, and takes its time.
+async fn answer_tool(Query(takes): Query<Takes>) -> &'static str {
+    tokio::time::sleep(std::time::Duration::from_millis(takes.ms.min(30_000))).await;
+    "Yes, flat three is still free."
 }
 
 async fn read_log(State(world): State<Arc<World>>, Query(filter): Query<Filter>) -> Json<Value> {

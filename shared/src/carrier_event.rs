@@ -17,6 +17,7 @@ use sqlx::{PgConnection, PgExecutor};
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
 use crate::call_event::{self, NewEvent};
 use crate::id::{CallEventId, CallId};
+use crate::stream::MACHINE_CHANNEL;
 
 pub use exotel::{parse as parse_exotel, stream_report};
 pub use twilio::parse as parse_twilio;
@@ -268,7 +269,12 @@ async fn fill_details(db: &mut PgConnection, call: CallId, event: &CarrierEvent)
         event.hangup_cause,
         event.stream_seconds,
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
+    if event.answered_by == Some("machine") {
+        sqlx::query!(r#"select pg_notify($1, $2) as "notified: ()""#, MACHINE_CHANNEL, call.to_string())
+            .fetch_one(db)
+            .await?;
+    }
     Ok(())
 }

@@ -100,6 +100,8 @@ pub enum CallEvent {
     MachineAnswered {
         machine: Machine,
     },
+    /// The carrier takes somebody for a machine who has answered as a person.
+    MachineDoubted,
     /// The human speaks another language, and the agent goes on in it.
     LanguageChanged {
         language: String,

@@ -243,6 +243,7 @@ mod tests {
             lead: lead.as_object().unwrap().clone(),
             answers: json!({"budget": "80 lakh", "visits": ["Sat", "Sun"]}).as_object().unwrap().clone(),
             turns: Vec::new(),
+            answered_by_machine: false,
             comeback: None,
         }
     }

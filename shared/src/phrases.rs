@@ -59,9 +59,14 @@ fn covered_by(words: &[String], lists: &[&[Vec<&str>]]) -> bool {
     !words.is_empty()
 }
 
+/// The first occurrence of a phrase of the list, and its length.
+fn find(words: &[String], list: &[Vec<&str>]) -> Option<(usize, usize)> {
+    (0..words.len()).find_map(|at| phrase_at(&words[at..], list).map(|length| (at, length)))
+}
+
 /// Position after the first occurrence of a phrase of the list.
 fn position_after(words: &[String], list: &[Vec<&str>]) -> Option<usize> {
-    (0..words.len()).find_map(|at| phrase_at(&words[at..], list).map(|length| at + length))
+    find(words, list).map(|(at, length)| at + length)
 }
 
 pub fn is_acknowledgement(words: &[String]) -> bool {
@@ -167,31 +172,55 @@ fn occurrences(words: &[String], list: &[Vec<&str>]) -> usize {
     count
 }
 
-/// Are these the words of a machine? A person who asks for a message or says that a phone was off uses one of its phrases, a
-/// machine several.
+/// Are these the words of a machine, whatever else is known? Whoever speaks for somebody else ("she is not available, leave a
+/// message with me") uses some of a machine's phrases, but not those about beeps, the recorded self, or "the number you are calling".
 pub fn machine(words: &[String]) -> Option<Machine> {
     let cues = occurrences(words, &VOICEMAIL_CUES);
+    let wishes = occurrences(words, &MESSAGE_WISHES);
     let signs = occurrences(words, &VOICEMAIL_SIGNS);
     let subjects = occurrences(words, &ANNOUNCEMENT_SUBJECTS);
-    let states = occurrences(words, &ANNOUNCEMENT_STATES);
-    if cues > 0 && cues + signs + subjects >= 2 || signs >= 2 && words.len() >= 8 {
+    let absences = occurrences(words, &ABSENCES);
+    if cues > 0 && cues + wishes + signs + subjects + absences >= 2 || signs > 0 && signs + wishes >= 2 {
         return Some(Machine::Voicemail);
     }
-    (states > 0 && states + subjects >= 2).then_some(Machine::Announcement)
+    (subjects > 0 && occurrences(words, &ANNOUNCEMENT_STATES) > 0).then_some(Machine::Announcement)
 }
 
+/// Could these words be a machine's? On their own they prove nothing.
+pub fn may_be_a_machines(words: &[String]) -> bool {
+    let lists =
+        [&VOICEMAIL_CUES, &MESSAGE_WISHES, &VOICEMAIL_SIGNS, &ABSENCES, &ANNOUNCEMENT_SUBJECTS, &ANNOUNCEMENT_STATES];
+    lists.iter().any(|list| position_after(words, list).is_some())
+}
+
+/// Is this somebody's wish that nobody calls them again? Not: before six, now, or of calls that they would make themselves.
 pub fn forbids_calls(words: &[String]) -> bool {
-    let mut rest = words;
-    while let Some(after) = position_after(rest, &DO_NOT_CALL) {
-        rest = &rest[after..];
-        let next = rest
-            .iter()
-            .find(|word| !matches!(word.as_str(), "me" | "us" | "here" | "please" | "karna" | "करना" | "करो"));
-        if !next.is_some_and(|word| is_one_of(word, &ONLY_A_TIME)) {
+    let mut passed = 0;
+    while let Some((at, length)) = find(&words[passed..], &DO_NOT_CALL) {
+        let (before, after) = (&words[..passed + at], &words[passed + at + length..]);
+        if is_about_for_ever(before, after) {
             return true;
         }
+        passed += at + length;
     }
     false
+}
+
+fn is_about_for_ever(before: &[String], mut after: &[String]) -> bool {
+    let last = before.last().map_or("", String::as_str);
+    let says_it_of_others = is_one_of(last, &OTHERS) || after.first().is_some_and(|word| word == "you");
+    let complains = matches!(last, "you" | "people" | "guys") && after.first().is_some_and(|word| word == "back");
+    if says_it_of_others || complains {
+        return false;
+    }
+    while let Some(besides) = phrase_at(after, &BESIDES) {
+        after = &after[besides..];
+    }
+    if phrase_at(after, &FOR_EVER).is_some() {
+        return true;
+    }
+    let now_only = before.iter().rev().take(2).any(|word| is_one_of(word, &ONLY_A_TIME_BEFORE));
+    !now_only && phrase_at(after, &ONLY_A_TIME).is_none()
 }
 
 #[cfg(test)]
@@ -307,6 +336,14 @@ mod tests {
             "The person you are speaking to is on another call. Please stay on the line or call again later.",
             "आप जिस नंबर पर कॉल कर रहे हैं वह अभी पहुँच के बाहर है",
             "Aap jis vyakti se sampark karna chahte hain unka phone abhi switch off hai",
+            "आप जिस उपभोक्ता से संपर्क करना चाहते हैं वह उत्तर नहीं दे रहा है",
+            "நீங்கள் அழைத்த வாடிக்கையாளர் தற்போது ஸ்விட்ச் ஆஃப் செய்துள்ளார்",
+            "మీరు కాల్ చేస్తున్న వ్యక్తి ప్రస్తుతం అందుబాటులో లేరు",
+            "ನೀವು ಕರೆ ಮಾಡುತ್ತಿರುವ ಚಂದಾದಾರರು ಸ್ವಿಚ್ ಆಫ್ ಮಾಡಿದ್ದಾರೆ",
+            "നിങ്ങൾ വിളിക്കുന്ന നമ്പർ ഇപ്പോൾ സ്വിച്ച് ഓഫ് ആണ്",
+            "আপনি যে নম্বরে ফোন করেছেন সেটি এখন বন্ধ আছে",
+            "आपण ज्या व्यक्तीला संपर्क करू इच्छिता तो सध्या व्यस्त आहे",
+            "તમે જે નંબર પર કોલ કરી રહ્યા છો તે સ્વિચ ઓફ છે",
         ] {
             assert_eq!(machine(&words(text)), Some(Machine::Announcement), "{text}");
         }
@@ -319,9 +356,22 @@ mod tests {
             "I can't talk right now, can you call back?",
             "You can leave the details in a message.",
             "Hi, this is a call screening service. Please state your name and why you are calling.",
+            "I'm busy on another call, please call again later.",
+            "Sir is not available at the moment, please call after some time.",
+            "Papa is busy, please try again later.",
+            "His phone is switched off, try after some time.",
+            "She is not available, can I take your name and number?",
+            "Ravi is not available right now, he will get back to you as soon as he is free.",
+            "He is not available, you can leave a message with me.",
+            "वो अभी व्यस्त है, थोड़ी देर बाद फोन कीजिए",
+            "woh vyast hai, thodi der baad call karo",
         ] {
             assert_eq!(machine(&words(text)), None, "{text}");
         }
+        for text in ["Please leave a message.", "Ravi is not available right now.", "Papa is busy."] {
+            assert!(may_be_a_machines(&words(text)), "{text}");
+        }
+        assert!(!may_be_a_machines(&words("Hello, who is this please?")));
     }
 
     #[test]
@@ -332,12 +382,34 @@ mod tests {
             "mujhe call mat karna",
             "remove my number from your list",
             "कॉल मत करना",
+            "Don't call me at all.",
+            "Do not call me on this number again.",
+            "Please do not call me in the future.",
+            "Do not contact me again.",
+            "Please stop these calls.",
+            "You people don't call me again, okay?",
+            "I said don't call me!",
+            "Please don't call back.",
+            "mujhe phone na karein",
+            "aage se call na karein",
+            "आज के बाद कॉल मत करना",
+            "मुझे फोन न करें",
         ] {
             assert!(forbids_calls(&words(text)), "{text}");
         }
-        for text in
-            ["don't call me before five", "Do not call me now, call tomorrow", "you can call me", "call mat karna abhi"]
-        {
+        for text in [
+            "don't call me before five",
+            "Do not call me now, call tomorrow",
+            "you can call me",
+            "call mat karna abhi",
+            "abhi call mat karo",
+            "raat ko phone mat karna",
+            "अभी फ़ोन मत करो, कल करना",
+            "If I don't call you back by evening, call me tomorrow.",
+            "We don't call at night.",
+            "You people never call back.",
+            "I will not call you.",
+        ] {
             assert!(!forbids_calls(&words(text)), "{text}");
         }
     }

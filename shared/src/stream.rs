@@ -69,6 +69,9 @@ pub async fn named_call(
 /// answer.
 pub const RINGING_CHANNEL: &str = "calls_ringing";
 
+/// Tells them that the carrier takes whoever answered a call for a machine: what follows is the call's id. A hint, too.
+pub const MACHINE_CHANNEL: &str = "calls_answered_by_machine";
+
 /// What is needed to get a voice ready while the phone still rings.
 #[derive(Clone, Debug)]
 pub struct Ringing {

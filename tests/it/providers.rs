@@ -103,8 +103,9 @@ async fn nonsense_from_a_provider_or_the_carrier_is_counted_and_survived() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_voice_is_connected_while_the_phone_rings_and_speaks_when_it_is_answered() {
+/// Calls somebody who lets their phone ring, with a voice agent of these settings: what they speak over must be there before they
+/// answer, and be used.
+async fn is_connected_while_the_phone_rings(settings: Value, speaks: &str) {
     let app = TestApp::start().await;
     eventually(Duration::from_secs(10), || async {
         let listening: i64 = sqlx::query_scalar(
@@ -119,15 +120,28 @@ async fn the_voice_is_connected_while_the_phone_rings_and_speaks_when_it_is_answ
     let script = json!({"name": "slow to answer", "attempts": [[{"do": "ring", "ms": 2_000}, {"do": "answer"},
         {"do": "wait_for_agent", "max_ms": 4000}, {"do": "converse", "turns": 1}, {"do": "hang_up"}]]});
     app.script(PRIYA.phone, script).await;
-    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1})).await;
+    let (status, agent) = app.post("/voice-agents", json!({"name": "Quick", "settings": settings})).await;
+    assert!(status.is_success(), "{status} {agent}");
+    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
     app.upload(campaign, &[PRIYA]).await;
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let opened: Vec<u64> = app.logged(Some("elevenlabs"), "socket.opened").iter().map(|entry| entry.seq).collect();
+    let opened: Vec<u64> = app.logged(Some(speaks), "socket.opened").iter().map(|entry| entry.seq).collect();
     let answered = app.logged(None, "call.answered")[0].seq;
     assert_eq!(opened.len(), 1, "the call speaks over the socket that was ready");
     assert!(opened[0] < answered, "it was opened before the answer");
     assert!(agent_said(&app.only_call(campaign).await) >= 1);
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_voice_is_connected_while_the_phone_rings_and_speaks_when_it_is_answered() {
+    is_connected_while_the_phone_rings(json!({}), "elevenlabs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_a_model_that_speaks_for_itself() {
+    let settings = json!({"speech_to_speech": {"provider": "openai", "model": "gpt-realtime-2.1"}});
+    is_connected_while_the_phone_rings(settings, "openai_realtime").await;
 }

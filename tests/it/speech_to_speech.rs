@@ -1,8 +1,9 @@
 //! One model hears and speaks in place of transcriber, language model and voice, and nothing behind the call knows of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use tests::harness::{Lead, Setup, TestApp, eventually, interested, lines, words};
 
@@ -12,13 +13,20 @@ const SERVICE: &str = "openai_realtime";
 
 /// A campaign of one lead whose voice agent is one model; `agent` overrides its settings.
 async fn calling(app: &TestApp, agent: Value, attempt: Value) -> i64 {
+    calling_for(app, json!({}), agent, attempt).await
+}
+
+/// The same, for a campaign with settings of its own.
+async fn calling_for(app: &TestApp, campaign: Value, agent: Value, attempt: Value) -> i64 {
     app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
     let mut settings =
         json!({"speech_to_speech": {"provider": "openai", "model": "gpt-realtime-2.1", "voice": "marin"}});
     settings.as_object_mut().unwrap().extend(agent.as_object().unwrap().clone());
     let (status, made) = app.post("/voice-agents", json!({"name": "One model", "settings": settings})).await;
     assert!(status.is_success(), "{status} {made}");
-    let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": made["id"]})).await;
+    let mut settings = json!({"max_attempts_per_lead": 1, "voice_agent_id": made["id"]});
+    settings.as_object_mut().unwrap().extend(campaign.as_object().unwrap().clone());
+    let campaign = app.create_campaign(settings).await;
     app.upload(campaign, &[PRIYA]).await;
     app.start_campaign(campaign).await;
     campaign
@@ -187,5 +195,91 @@ async fn through_twilio_it_is_the_same() {
         (&json!("qualified"), &json!("agent_finished")),
         "{call}"
     );
+    app.finish().await;
+}
+
+/// Waits until the callee has heard these words.
+async fn hears(app: &TestApp, words: &str) {
+    eventually(MINUTES, || async {
+        let heard = app.carrier_calls().await.first().map(|call| call["heard"].to_string()).unwrap_or_default();
+        if heard.contains(words) { Ok(()) } else { Err(heard) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_accounts_own_service_takes_its_time_the_human_is_told_so_and_then_answered() {
+    let asked = Arc::new(Semaphore::new(0));
+    let (told, wait) = (Arc::clone(&asked), Arc::clone(&asked));
+    // It answers once the human has been told to wait.
+    let answer = move || async move {
+        wait.acquire().await.unwrap().forget();
+        "Yes, flat three is still free."
+    };
+    let service = axum::Router::new().route("/stock", axum::routing::post(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/stock", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, service).await });
+
+    let app = TestApp::start_as(Setup { environment: &[("PRIVATE_TOOLS", "true")], ..Setup::default() }).await;
+    let tool = json!({"name": "check_availability", "description": "Whether a flat is still free.", "url": url,
+        "arguments": [{"name": "flat", "description": "its number"}]});
+    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent", "max_ms": 12_000},
+        {"do": "say", "text": "Is flat three still available?"}, {"do": "stay_silent", "ms": 9_000}, {"do": "hang_up"}]);
+    let campaign = calling(&app, json!({"tools": [tool]}), attempt).await;
+    hears(&app, "One moment, let me check.").await;
+    told.add_permits(1);
+    hears(&app, "flat three is still free").await;
+    let call = finished(&app, campaign).await;
+    let said = lines(&call, "agent").join(" ");
+    assert_eq!(said.matches("One moment").count(), 1, "{said}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_gets_the_campaigns_message() {
+    let app = TestApp::start().await;
+    let greeting = "You have reached Priyamvada. Please leave a message after the beep.";
+    let machine = json!([{"do": "ring", "ms": 300}, {"do": "answer"},
+        {"do": "voicemail", "greeting": greeting, "beep_ms": 400, "record_ms": 20_000}]);
+    let message = json!({"voicemail_message": "Hello {name}, Asha will call you again tomorrow."});
+    let campaign = calling_for(&app, message, json!({}), machine).await;
+    let call = finished(&app, campaign).await;
+    assert_eq!((&call["disposition"], &call["answered_by"]), (&json!("voicemail"), &json!("machine")), "{call}");
+    let heard = app.carrier_calls().await[0]["heard"].as_array().unwrap().clone();
+    assert_eq!(heard.last().unwrap()["text"], "Hello Priyamvada, Asha will call you again tomorrow.", "{heard:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zero_on_the_phone_connects_the_advisor() {
+    let app = TestApp::start().await;
+    let zero = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent", "max_ms": 12_000},
+        {"do": "dtmf", "digits": "0"}, {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 20_000}]);
+    let campaign = calling(&app, json!({"transfer_to": ["+919811100001"]}), zero).await;
+    let call = finished(&app, campaign).await;
+    let carrier = &app.carrier_calls().await[0];
+    assert_eq!(carrier["transferred_to"], json!(["09811100001"]), "{carrier}");
+    assert_eq!((events(&call, "transfer_requested"), events(&call, "transferred")), (1, 1), "{call}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_told_to_leave_hands_the_conversation_over_without_a_word() {
+    let setup = Setup { medias: 2, environment: &[("DRAIN_GRACE_SECS", "20")], ..Setup::default() };
+    let mut app = TestApp::start_as(setup).await;
+    let campaign = calling(&app, json!({}), interested()).await;
+    eventually(MINUTES, || async {
+        let heard = app.logged(Some(SERVICE), "heard").len();
+        if heard >= 2 { Ok(()) } else { Err(format!("{heard} turns")) }
+    })
+    .await;
+    let holder = app.holder().await;
+    app.medias[holder].stop().await.unwrap();
+    app.medias[holder].restart();
+    let call = finished(&app, campaign).await;
+    assert_eq!((&call["disposition"], events(&call, "resumed")), (&json!("qualified"), 1), "{call}");
+    let carrier = &app.carrier_calls().await[0];
+    assert_eq!(carrier["streams"][0]["status"], "completed", "closed in order");
+    assert!(!carrier["heard"].to_string().contains("line dropped"), "{carrier}");
     app.finish().await;
 }

@@ -11,6 +11,9 @@ use super::reply::{Kind, OpenAsk, Reply};
 use super::tools;
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
 
+/// For the model, when it has gone on without what it had asked for.
+const RESULT_IS_HERE: &str =
+    "What you had looked up is here now: it stands in the function's result. Tell the person briefly.";
 /// Tool calls that one answer of the model may make.
 const MOST_CALLS: usize = 8;
 
@@ -48,6 +51,7 @@ impl Dialogue {
     fn keep_draft(&mut self) {
         let Some(draft) = self.draft.take() else { return };
         self.metric("speculation_kept");
+        self.result_owed = self.result_owed.filter(|came| *came > draft.asked);
         let mut reply = self.new_reply(Kind::Answer);
         reply.epoch = draft.epoch;
         reply.ask = Some(OpenAsk { id: draft.ask, asked: draft.asked, last_token: draft.last_token });
@@ -75,6 +79,7 @@ impl Dialogue {
         let turn = self.turn.as_ref().map(HumanTurn::text);
         let messages = self.messages(turn.as_deref(), self.reply.as_ref());
         let now = self.now;
+        self.result_owed = None;
         let Some(reply) = &mut self.reply else { return };
         reply.ask = Some(OpenAsk { id, asked: now, last_token: None });
         let epoch = reply.epoch;
@@ -264,10 +269,36 @@ impl Dialogue {
                 self.event(CallEvent::ToolFailed { name, problem: "the tool failed" });
             }
         }
-        self.ledger.answer(call_id, outcome);
-        if self.reply.as_ref().is_some_and(|reply| reply.awaits_tools) {
-            self.after_calls();
+        if self.ledger.answer(call_id, outcome) {
+            self.tool_answered(call_id);
         }
+    }
+
+    fn tool_answered(&mut self, call_id: &str) {
+        match &self.reply {
+            Some(reply) if reply.awaits_tools => self.after_calls(),
+            // It will be seen when the model's answer is complete.
+            Some(reply) if reply.has_called(call_id) && !reply.flushed => {}
+            _ => self.result_owed = Some(self.now),
+        }
+    }
+
+    /// The reply that had asked a tool was given up, because the person spoke or coughed; what it found out is told all the same,
+    /// once nobody speaks.
+    pub(super) fn tell_result(&mut self) {
+        let nobody_speaks =
+            self.reply.is_none() && self.utterance.is_none() && self.draft.is_none() && self.cut.is_none();
+        if self.result_owed.is_none() || !nobody_speaks || self.machine_found || self.opening.is_some() {
+            return;
+        }
+        self.result_owed = None;
+        if self.is_wrapping_up() {
+            return;
+        }
+        let mut reply = self.new_reply(Kind::Answer);
+        reply.note = Some(RESULT_IS_HERE);
+        self.reply = Some(reply);
+        self.ask();
     }
 
     /// Nothing has been heard for a while because a tool takes its time.
@@ -284,11 +315,9 @@ impl Dialogue {
     }
 
     pub(super) fn tool_late(&mut self) {
-        let Some((_, id, name)) = self.ledger.oldest_running() else { return };
+        let Some((_, id, name)) = self.running_tool() else { return };
         self.refuse_call(&id, name, "no result in time");
-        if self.reply.as_ref().is_some_and(|reply| reply.awaits_tools) {
-            self.after_calls();
-        }
+        self.tool_answered(&id);
     }
 
     pub(super) fn on_llm_failed(&mut self, failure: LlmFailure) {

@@ -10,15 +10,20 @@ use super::{Cut, Dialogue, Duck, ms, phrases};
 
 /// A VAD without news is sure of an end by then.
 const HANGOVER_MS: u64 = 300;
-/// So often may voice alone turn out to have been nothing: then it is the agent's own echo, or a street, and only words count until
-/// some have come. Otherwise an agent on a loudspeaker would stop at its own first word for ever.
+/// So often may voice alone turn out to have been nothing: then it is the agent's own echo, or a street, and only words count. Every
+/// turn of the human's forgives one. Otherwise an agent on a loudspeaker would stop at its own first word for ever.
 const MOST_FALSE_ALARMS: u32 = 2;
+/// Voice before the first sound of an answer: shorter, it is a noise, and asking the model again would cost another second.
+const BEFORE_SOUND_MS: u64 = 1_000;
+/// So many of the agent's own words in a row, said over it, are its echo and no answer; on a line that is known to echo, so few.
+const ECHO_WORDS: usize = 4;
+const ECHO_WORDS_KNOWN: usize = 2;
 
 impl Dialogue {
     /// First stage: nothing is lost yet, but the human hears silence.
     pub(super) fn suspect_barge_in(&mut self, began: CallTime) {
         let now = self.now;
-        let believed = self.false_alarms < MOST_FALSE_ALARMS;
+        let believed = self.believes_voice();
         let Some(reply) = self.reply.as_mut().filter(|reply| !reply.protected && believed) else { return };
         if self.duck.is_some() {
             return;
@@ -33,21 +38,28 @@ impl Dialogue {
 
     /// The agent hears itself: from now on only words count.
     pub(super) fn voice_is_echo(&mut self) {
-        self.false_alarms = MOST_FALSE_ALARMS;
+        self.echo = true;
         self.metric("echo");
+    }
+
+    fn believes_voice(&self) -> bool {
+        !self.echo && self.false_alarms < MOST_FALSE_ALARMS
     }
 
     /// Second stage, by words.
     pub(super) fn judge_words(&mut self) {
         let (Some(reply), Some(utterance)) = (&self.reply, &self.utterance) else { return };
-        if reply.protected {
+        let words = utterance.new_words();
+        if reply.protected || self.echoes(&words, &reply.speech.sent_all()) {
             return;
         }
-        let words = utterance.new_words();
         let meaningful = phrases::meaningful_words(&words);
         let has_voice = utterance.voice_since.is_some() || utterance.voice_ended.is_some();
         let interrupts = if reply.kind.yields_to_any_word() {
             !words.is_empty()
+        } else if reply.started.is_none() && phrases::is_in_passing(&words) {
+            // "Hello?", to an agent that thinks: the answer is what they wait for.
+            false
         } else if has_voice || reply.started.is_none() {
             meaningful > 0
         } else {
@@ -56,6 +68,7 @@ impl Dialogue {
         };
         if interrupts {
             self.false_alarms = 0;
+            self.echo = false;
             self.interrupt();
         }
     }
@@ -66,9 +79,15 @@ impl Dialogue {
         let settings = &self.settings.barge_in;
         let Some(utterance) = &self.utterance else { return Some((duck.since, false)) };
         let acknowledges = phrases::is_acknowledgement(&utterance.new_words());
+        let unheard = self.reply.as_ref().is_some_and(|reply| reply.started.is_none());
         Some(match utterance.voice_since {
             Some(since) => {
-                let enough = since + ms(if acknowledges { settings.acknowledgement_ms } else { settings.interrupt_ms });
+                let enough = match (acknowledges, unheard) {
+                    (true, _) => settings.acknowledgement_ms,
+                    (false, true) => settings.interrupt_ms.max(BEFORE_SOUND_MS),
+                    (false, false) => settings.interrupt_ms,
+                };
+                let enough = since + ms(enough);
                 // Until the VAD confirms so much voice it may only be the hangover of a short sound.
                 let confirmed = utterance.voice_until.is_some_and(|until| until >= enough);
                 (if confirmed { enough } else { enough + ms(HANGOVER_MS) }, true)
@@ -97,6 +116,28 @@ impl Dialogue {
         }
     }
 
+    /// Voice has gone on for so long that it must be an interruption, unless it was one before and nothing was said.
+    pub(super) fn voice_insists(&mut self) {
+        let unheard = self.reply.as_ref().is_some_and(|reply| reply.started.is_none());
+        let wordless = self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words());
+        if unheard && wordless {
+            if self.noise_before_sound {
+                return self.resume();
+            }
+            self.noise_before_sound = true;
+        }
+        self.interrupt();
+    }
+
+    /// Are these words the agent's own, come back over the line? What people answer is in the question, too, but not so much of it.
+    pub(super) fn echoes(&self, words: &[String], said: &str) -> bool {
+        let least = if self.echo { ECHO_WORDS_KNOWN } else { ECHO_WORDS };
+        if words.len() < least || phrases::demands_to_stop(words) {
+            return false;
+        }
+        phrases::words(said).windows(words.len()).any(|run| run == words)
+    }
+
     /// It is an interruption: the reply ends with the last word heard, and the human has the turn.
     pub(super) fn interrupt(&mut self) {
         let Some(mut reply) = self.reply.take() else { return };
@@ -105,8 +146,18 @@ impl Dialogue {
         let heard = reply.heard_text(self.now);
         self.withdraw_end(&reply);
         self.quiet_since = self.now;
-        if heard.is_empty() && !reply.called_tools() {
-            return self.take_turn_back();
+        // By voice alone, or by "haan": it may prove to be a backchannel after all.
+        let may_be_nothing = self.utterance.as_ref().is_some_and(|utterance| {
+            let words = utterance.new_words();
+            !utterance.has_keys() && (words.is_empty() || phrases::is_acknowledgement(&words))
+        });
+        if heard.is_empty() {
+            if may_be_nothing {
+                self.cut = reply.owes_the_rest();
+            }
+            if !reply.called_tools() {
+                return self.take_turn_back();
+            }
         }
         self.settle_turn();
         self.keep_heard(&reply, true);
@@ -120,10 +171,7 @@ impl Dialogue {
             heard_ms: heard_ms(reply.heard(self.now)),
             of_ms: heard_ms(reply.speech.samples()),
         });
-        // By voice alone: it may prove to be a backchannel after all.
-        let wordless =
-            self.utterance.as_ref().is_some_and(|utterance| !utterance.has_new_words() && !utterance.has_keys());
-        if wordless && !reply.kind.yields_to_any_word() {
+        if may_be_nothing && !reply.kind.yields_to_any_word() {
             let unheard = reply.speech.unheard(reply.heard(self.now));
             self.cut = Some(Cut { whole: reply.flushed && !unheard.is_empty(), unheard });
         }

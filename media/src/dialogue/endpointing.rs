@@ -55,11 +55,13 @@ pub(crate) struct Endpointing {
     /// Exponential mean of the pauses inside this person's turns.
     pause_ms: f32,
     pauses: u32,
+    /// The provider tells words while they are being said.
+    hears_on: bool,
 }
 
 impl Endpointing {
     pub(crate) fn new(settings: EndpointingSettings) -> Self {
-        Self { settings, pause_ms: 0.0, pauses: 0 }
+        Self { settings, pause_ms: 0.0, pauses: 0, hears_on: false }
     }
 
     /// The human was silent for this long and then went on with the same turn.
@@ -72,6 +74,16 @@ impl Endpointing {
         }
         self.pause_ms = if self.pauses == 0 { ms } else { self.pause_ms.mul_add(0.7, ms * 0.3) };
         self.pauses += 1;
+    }
+
+    /// Words have come while they were being said. Of providers that write down only what is over, silence proves nothing.
+    pub(crate) fn observe_interim(&mut self) {
+        self.hears_on = true;
+    }
+
+    /// Until when an utterance may go on without a word.
+    pub(crate) fn wordless_until(&self, utterance: &Utterance) -> Option<CallTime> {
+        self.hears_on.then(|| utterance.began + ms(self.settings.wordless_ms))
     }
 
     /// The usual wait, moved by the learned pauses within its bounds.
@@ -90,18 +102,23 @@ impl Endpointing {
         if text.is_empty() {
             return None;
         }
-        if let Some(at) = utterance.turn_model_ended {
-            return Some(at);
-        }
         let settings = &self.settings;
         let ending = ending(&text, piecewise);
+        if let Some(at) = utterance.turn_model_ended {
+            // What obviously goes on is waited for, whatever the model thinks of it; not a number that was closed with its key.
+            let goes_on = ending == Ending::Open && !utterance.is_closed_by_key();
+            let waits = goes_on.then(|| utterance.silent_since().unwrap_or(at) + self.usual());
+            return Some(waits.map_or(at, |waits| at.max(waits)));
+        }
+        let words_stopped =
+            utterance.words_changed().filter(|_| self.hears_on).map(|at| at + ms(settings.words_stopped_ms));
         let Some(silent_since) = utterance.silent_since() else {
             // The VAD still hears something, a street perhaps, but the words have stopped.
             return match (utterance.words_ended, utterance.speech_final) {
                 (Some(at), _) if ending != Ending::Open => Some(at),
                 (Some(at), _) => Some(at + ms(settings.usual_ms)),
                 (None, Some(at)) => Some(at + ms(settings.open_ms)),
-                (None, None) => None,
+                (None, None) => words_stopped,
             };
         };
         let provider_agrees = utterance.speech_final.is_some() || utterance.words_ended.is_some();
@@ -125,7 +142,7 @@ impl Endpointing {
         if !utterance.is_settled() {
             at = at.max(silent_since + ms(settings.interim_only_ms));
         }
-        Some(at)
+        Some(words_stopped.map_or(at, |stopped| at.min(stopped)))
     }
 
     /// May a reply be prepared already? The text does not promise more, and is final, or looks whole: a final that differs takes

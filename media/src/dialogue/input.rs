@@ -163,6 +163,8 @@ pub enum Input {
 
     /// An answering machine's tone is over. Given only after [`super::Output::ListenForBeep`].
     Beep,
+    /// The carrier, which has listened to the first seconds, takes whoever answered for a machine.
+    MachineVerdict,
     /// What [`super::Output::PrepareRecording`] asked for is here.
     RecordingReady,
 

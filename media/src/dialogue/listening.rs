@@ -27,6 +27,7 @@ impl Dialogue {
         if let Some(gap) = self.history.gap {
             return self.take_up(gap);
         }
+        self.emit(Output::ListenForBeep);
         match self.settings.opening {
             Opening::SpeakAtOnce => self.greet(),
             Opening::WaitForHello { up_to_ms } => self.opening = Some(self.now + ms(up_to_ms)),
@@ -87,11 +88,13 @@ impl Dialogue {
         if let Some(utterance) = &mut self.utterance {
             utterance.voice_stopped(ended);
         }
+        self.note_voice();
     }
 
     pub(super) fn on_interim(&mut self, text: &str) {
         let Some(new) = self.untaken(text) else { return };
         let now = self.now;
+        self.endpointing.observe_interim();
         self.utterance.get_or_insert_with(|| Utterance::open(now)).interim(new, now);
         self.words_arrived();
     }
@@ -102,7 +105,11 @@ impl Dialogue {
         let now = self.now;
         match (&mut self.utterance, new) {
             // "Nothing more was said" is an answer, too.
-            (Some(utterance), None) => utterance.finished_segment("", speech_final, now),
+            (Some(utterance), None) => {
+                utterance.finished_segment("", speech_final, now);
+                // What was being answered may have been taken back.
+                self.drop_outdated_draft();
+            }
             (_, Some(new)) => {
                 self.utterance.get_or_insert_with(|| Utterance::open(now)).finished_segment(&new, speech_final, now);
                 self.words_arrived();
@@ -126,13 +133,17 @@ impl Dialogue {
     fn words_arrived(&mut self) {
         self.last_interaction = self.now;
         self.stt_down = None;
+        self.drop_outdated_draft();
+        self.judge_words();
+        self.look_for_machine();
+    }
+
+    fn drop_outdated_draft(&mut self) {
         let Some(utterance) = &self.utterance else { return };
         let words = phrases::words(&utterance.text());
         if self.draft.as_ref().is_some_and(|draft| draft.answers != words) {
             self.discard_draft();
         }
-        self.judge_words();
-        self.look_for_machine();
     }
 
     pub(super) fn on_words_ended(&mut self) {
@@ -247,9 +258,20 @@ impl Dialogue {
     /// The human's turn is over: answer it.
     pub(super) fn end_turn(&mut self) {
         let Some(utterance) = self.utterance.take() else { return };
+        if let Some(cut) = self.cut.take_if(|_| utterance.carried.is_empty() && !utterance.has_keys()) {
+            if self.echoes(&utterance.new_words(), self.history.last_agent_text()) {
+                self.voice_is_echo();
+                self.discard_draft();
+                self.take_words_of(&utterance);
+                return self.continue_after(cut);
+            }
+            self.cut = Some(cut);
+        }
         self.reprompts = 0;
         self.not_understood = 0;
         self.drafts_this_turn = 0;
+        self.noise_before_sound &= !utterance.has_new_words();
+        self.false_alarms = self.false_alarms.saturating_sub(1);
         let only_acknowledged = utterance.carried.is_empty() && phrases::is_acknowledgement(&utterance.new_words());
         let cut = self.cut.take();
         let is_first = self.only_greeted();
@@ -268,10 +290,7 @@ impl Dialogue {
     /// Closes the utterance into a turn that waits for its answer.
     pub(super) fn open_turn(&mut self, utterance: Utterance) {
         self.settle_turn();
-        let words = phrases::words(utterance.open_segment());
-        if !words.is_empty() {
-            self.taken = Some((self.now, words));
-        }
+        self.take_words_of(&utterance);
         let spoken = utterance.spoken();
         self.look_for_do_not_call(&spoken);
         self.turn = Some(HumanTurn {
@@ -282,6 +301,14 @@ impl Dialogue {
             stt_final: utterance.final_at,
             decided: self.now,
         });
+    }
+
+    /// The provider will say the words of its open segment again.
+    fn take_words_of(&mut self, utterance: &Utterance) {
+        let words = phrases::words(utterance.open_segment());
+        if !words.is_empty() {
+            self.taken = Some((self.now, words));
+        }
     }
 
     pub(super) fn look_for_do_not_call(&mut self, text: &str) {
@@ -323,7 +350,9 @@ impl Dialogue {
     /// Voice, then silence, and the STT has nothing to say about it.
     pub(super) fn nothing_transcribed(&mut self) {
         let Some(utterance) = self.utterance.take() else { return };
+        self.discard_draft();
         if let Some(cut) = self.cut.take() {
+            self.false_alarms += 1;
             return self.continue_after(cut);
         }
         // Over the agent it is the agent's own echo, or a sound of attention.

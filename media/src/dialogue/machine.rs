@@ -1,5 +1,6 @@
-//! A machine answers. It is known by what it says, and by nothing else: a person taken for a machine would be hung up on, and
-//! waiting for silence or a beep would make every person wait.
+//! A machine answers. It is known by what it says; where its words leave a doubt, by its beep, by how long it talks without a pause
+//! for an answer, and by the carrier's own verdict. No person is made to wait for any of it, and nobody who has answered like a
+//! person is hung up on because a carrier thinks otherwise.
 
 use shared::answering_machine::{OnMachine, as_text, may_be};
 use shared::conversation_event::{CallEvent, EndReason};
@@ -79,15 +80,62 @@ impl Waiting {
 }
 
 impl Dialogue {
-    /// After new words: are they a machine's?
+    /// After new words, or something else that speaks for one: is it a machine?
     pub(super) fn look_for_machine(&mut self) {
-        if !may_be(self.now.as_duration(), self.human_turns) || self.machine_found || self.history.gap.is_some() {
-            return;
+        if self.may_be_machine()
+            && let Some(machine) = self.suspicion.machine(&self.first_words())
+        {
+            self.machine_answered(machine);
         }
+    }
+
+    fn may_be_machine(&self) -> bool {
+        may_be(self.now.as_duration(), self.human_turns) && !self.machine_found && self.history.gap.is_none()
+    }
+
+    fn first_words(&self) -> Vec<String> {
         let mut words = phrases::words(&self.history.human_text());
         words.extend(self.turn.iter().flat_map(|turn| phrases::words(&turn.spoken)));
         words.extend(self.utterance.iter().flat_map(|utterance| utterance.new_words()));
-        let Some(machine) = phrases::machine(&words) else { return };
+        words
+    }
+
+    /// How long did whoever is there talk?
+    pub(super) fn note_voice(&mut self) {
+        if let Some(utterance) = &self.utterance {
+            self.suspicion.voice = self.suspicion.voice.max(utterance.voiced(self.now));
+        }
+    }
+
+    pub(super) fn on_beep(&mut self) {
+        if self.machine.is_none() {
+            if !self.may_be_machine() {
+                return self.metric("beep_ignored");
+            }
+            self.suspicion.beeped = true;
+            self.note_voice();
+            self.look_for_machine();
+        }
+        self.leave_message();
+    }
+
+    /// The carrier has listened, too.
+    pub(super) fn on_machine_verdict(&mut self) {
+        if !self.may_be_machine() {
+            return self.metric("machine_verdict_ignored");
+        }
+        let words = self.first_words();
+        // Whoever has said something that no machine says, and stopped for an answer, is a person.
+        let answered = self.human_turns > 0 || self.turn.is_some();
+        if answered && !phrases::may_be_a_machines(&words) {
+            return self.event(CallEvent::MachineDoubted);
+        }
+        self.suspicion.carrier = true;
+        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
+        self.machine_answered(machine);
+    }
+
+    fn machine_answered(&mut self, machine: phrases::Machine) {
         self.machine_found = true;
         self.event(CallEvent::MachineAnswered { machine });
         self.opening = None;

@@ -43,6 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::agent_tool;
+use shared::answering_machine::Suspicion;
 use shared::language::Language;
 use shared::phrases;
 use shared::playbook::Lines;
@@ -162,8 +164,14 @@ pub struct Dialogue {
     reply: Option<Reply>,
     duck: Option<Duck>,
     cut: Option<Cut>,
-    /// Times in a row that voice without words was taken for a barge-in.
+    /// Times that voice without words was taken for a barge-in, and not forgiven yet.
     false_alarms: u32,
+    /// The agent hears itself.
+    echo: bool,
+    /// A noise has already taken the answer to the last turn back, before its first sound.
+    noise_before_sound: bool,
+    /// A tool has answered when nobody waited for it any more: the human is still to be told.
+    result_owed: Option<CallTime>,
 
     /// Since when it is the human's turn, while nobody speaks.
     quiet_since: CallTime,
@@ -182,6 +190,7 @@ pub struct Dialogue {
     barge_ins: u32,
     do_not_call: bool,
     machine_found: bool,
+    suspicion: Suspicion,
     machine: Option<machine::Waiting>,
     /// As last given out.
     unsettled: Option<UnsettledWords>,
@@ -217,6 +226,9 @@ impl Dialogue {
             duck: None,
             cut: None,
             false_alarms: 0,
+            echo: false,
+            noise_before_sound: false,
+            result_owed: None,
             quiet_since: CallTime::ZERO,
             reprompts: 0,
             not_understood: 0,
@@ -231,6 +243,7 @@ impl Dialogue {
             barge_ins: 0,
             do_not_call: false,
             machine_found: false,
+            suspicion: Suspicion::default(),
             machine: None,
             unsettled: None,
             last_interaction: CallTime::ZERO,
@@ -326,6 +339,7 @@ impl Dialogue {
             | Input::SttRecovered
             | Input::Dtmf { .. }
             | Input::Beep
+            | Input::MachineVerdict
             | Input::RecordingReady
             | Input::StreamStopped { .. }
             | Input::Drain { .. }
@@ -349,7 +363,8 @@ impl Dialogue {
             Input::SttUnavailable => self.on_stt_unavailable(),
             Input::SttRecovered => self.on_stt_recovered(),
             Input::Dtmf { digit } => self.on_dtmf(digit),
-            Input::Beep => self.leave_message(),
+            Input::Beep => self.on_beep(),
+            Input::MachineVerdict => self.on_machine_verdict(),
             Input::RecordingReady => self.on_recording_ready(),
             Input::LlmDelta { text, .. } => self.on_llm_delta(&text),
             Input::LlmToolCall { id, name, arguments, .. } => self.on_llm_tool_call(id, name, arguments),
@@ -379,14 +394,20 @@ impl Dialogue {
         if self.drain_by.is_some() && self.is_between_turns() {
             return self.end(EndReason::HandedOver, true);
         }
+        self.tell_result();
         self.consider_draft();
     }
 
     /// Nobody is in the middle of anything that another process could not take up: all that was said is settled, or is a turn of
     /// the human's to which not a word of the answer has been heard.
     fn is_between_turns(&self) -> bool {
-        let unanswered = |reply: &Reply| reply.kind == Kind::Answer && reply.speech.is_empty() && !reply.called_tools();
+        // What a note asks of the model, nobody else knows of.
+        let unanswered = |reply: &Reply| {
+            reply.kind == Kind::Answer && reply.speech.is_empty() && !reply.called_tools() && reply.note.is_none()
+        };
         self.utterance.is_none()
+            && self.result_owed.is_none()
+            && self.running_tool().is_none()
             && match &self.reply {
                 Some(reply) => unanswered(reply),
                 None => self.turn.is_none(),
@@ -430,6 +451,11 @@ impl Dialogue {
             push_words(&mut words.text, &utterance.final_text());
         }
         Some(words)
+    }
+
+    /// The tool outside that has been running for longest: since when, under which id, which.
+    fn running_tool(&self) -> Option<(CallTime, String, String)> {
+        self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name))
     }
 
     fn emit(&mut self, output: Output) {

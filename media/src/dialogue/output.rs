@@ -48,7 +48,7 @@ pub enum Output {
     /// Ask the STT provider to finish its open segment now (`Finalize`, `flush`). Providers without it ignore this.
     FinalizeStt,
 
-    /// A machine speaks: give [`super::Input::Beep`] when its tone is over.
+    /// A machine may speak: give [`super::Input::Beep`] when its tone is over.
     ListenForBeep,
     /// Fetch the campaign's recording for machines, and give [`super::Input::RecordingReady`] when it can be played.
     PrepareRecording,

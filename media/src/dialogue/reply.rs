@@ -2,6 +2,7 @@
 
 use shared::conversation_event::{EndReason, LlmFailure};
 
+use super::Cut;
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
 use super::input::{AskId, CallTime, Epoch, LlmFinish, SAMPLES_PER_MS};
@@ -204,6 +205,22 @@ impl Reply {
             })
             .filter(|entry| !matches!(entry, Entry::Agent { text, calls, .. } if text.is_empty() && calls.is_empty()))
             .collect()
+    }
+
+    /// What is owed to the human if it is given up before its first sound and nothing is said: the rest of what was cut off before,
+    /// or what its tools find out.
+    pub(crate) fn owes_the_rest(&self) -> Option<Cut> {
+        match self.kind {
+            Kind::Continuation => Some(Cut { unheard: self.speech.sent_all(), whole: true }),
+            Kind::Answer if self.note.is_some() || self.called_tools() => {
+                Some(Cut { unheard: String::new(), whole: false })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_called(&self, id: &str) -> bool {
+        self.rounds.iter().flatten().any(|call| call.id == id)
     }
 
     pub(crate) fn called_tools(&self) -> bool {

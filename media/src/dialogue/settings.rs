@@ -40,6 +40,8 @@ pub struct DialogueSettings {
     pub speculate: bool,
     /// Speak the first clause of an answer before its first sentence is whole.
     pub early_clause: bool,
+    /// Bridge the wait for a slow tool with a line.
+    pub fillers: bool,
     /// Texts that `send_message` may send, by what the model calls them; may hold `{variables}`.
     pub messages: Vec<MessageTemplate>,
     /// Tools beside the built-in ones; calls of them become `Output::RunTool`.
@@ -68,6 +70,7 @@ impl DialogueSettings {
             barge_in: BargeInSettings::default(),
             speculate: true,
             early_clause: true,
+            fillers: true,
             messages: Vec::new(),
             tools: Vec::new(),
             on_machine: OnMachine::HangUp,
@@ -159,6 +162,8 @@ pub struct Limits {
     pub token_gap_ms: u64,
     /// From `Speak` to the first audio of that clause, when nothing else is left to play.
     pub first_audio_ms: u64,
+    /// Longest pause inside a clause that is being synthesised, when nothing else is left to play.
+    pub speech_stalled_ms: u64,
     /// A tool outside the dialogue.
     pub tool_ms: u64,
     /// Silence while a tool runs before a word about it.
@@ -199,6 +204,7 @@ impl Default for Limits {
             first_token_ms: 4_000,
             token_gap_ms: 4_000,
             first_audio_ms: 3_000,
+            speech_stalled_ms: 5_000,
             tool_ms: 8_000,
             filler_ms: 1_000,
             tool_rounds: 4,
@@ -231,6 +237,10 @@ pub struct EndpointingSettings {
     pub eager_ms: u64,
     /// Voice, silence, and still no text: "sorry, I did not catch that".
     pub no_text_ms: u64,
+    /// Voice for so long, and still no text, where words are heard while they are said: a noise, whether it pauses or not.
+    pub wordless_ms: u64,
+    /// The same behind words: they have ended, whatever is heard.
+    pub words_stopped_ms: u64,
     /// Learned pauses move `usual_ms` by at most this much down and up.
     pub learn_down_ms: u64,
     pub learn_up_ms: u64,
@@ -248,6 +258,8 @@ impl Default for EndpointingSettings {
             interim_only_ms: 1_000,
             eager_ms: 150,
             no_text_ms: 1_000,
+            wordless_ms: 4_000,
+            words_stopped_ms: 3_000,
             learn_down_ms: 100,
             learn_up_ms: 400,
         }

@@ -165,6 +165,23 @@ impl Dialogue {
         }
     }
 
+    /// The voice has stopped in the middle of a clause, and nobody says why. Little more than its last word may be missing;
+    /// otherwise the rest is spoken again.
+    pub(super) fn speech_stalled(&mut self) {
+        let Some(reply) = &mut self.reply else { return };
+        let epoch = reply.epoch;
+        let clause = reply.speech.broken_off();
+        if clause.is_none() {
+            reply.speech.all_complete();
+            reply.speech_done = true;
+        }
+        self.emit(Output::CancelSpeech { epoch });
+        self.event(CallEvent::TimedOut { waiting_for: "speech" });
+        if let Some(clause) = clause {
+            self.speech_failed(clause);
+        }
+    }
+
     /// The playout clock has stood still long after everything should have been heard.
     pub(super) fn playout_stuck(&mut self) {
         let now = self.now;
@@ -224,7 +241,6 @@ impl Dialogue {
     /// Goes on after something that only looked like an interruption.
     pub(super) fn continue_after(&mut self, cut: Cut) {
         self.event(CallEvent::FalseBargeIn);
-        self.false_alarms += 1;
         if cut.whole {
             return self.say(&cut.unheard, Kind::Continuation, None);
         }

@@ -92,6 +92,12 @@ impl Speech {
         self.clauses.iter().find(|c| !c.complete && c.samples == 0).map(|c| c.index)
     }
 
+    /// The clause that was broken off: it has sound, but for less than two thirds of its text.
+    pub(crate) fn broken_off(&self) -> Option<u32> {
+        let said = |c: &Clause| c.heard_bytes(self.samples) * 3 >= c.text.len() * 2;
+        self.clauses.iter().find(|c| !c.complete && !said(c)).map(|c| c.index)
+    }
+
     /// Takes what is missing from `clause` on away, to be spoken again: (round, text) each. What was delivered stays.
     pub(crate) fn take_missing(&mut self, clause: u32) -> Vec<(usize, String)> {
         let total = self.samples;

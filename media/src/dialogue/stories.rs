@@ -5,6 +5,7 @@ mod endings;
 mod failures;
 mod languages;
 mod machines;
+mod noise;
 mod overlap;
 mod resuming;
 mod tools;

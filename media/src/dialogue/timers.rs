@@ -1,7 +1,6 @@
 //! Every deadline of the conversation, derived from its state, and what happens when it comes.
 
 use serde::Serialize;
-use shared::agent_tool;
 use shared::conversation_event::{CallEvent, EndReason};
 
 use super::input::CallTime;
@@ -34,6 +33,7 @@ pub enum Reason {
     ToolLate,
     ToolSlow,
     FirstAudioLate,
+    SpeechStalled,
     PlayoutStuck,
     GoodbyeDrained,
     BargeInConfirmed,
@@ -89,7 +89,7 @@ impl Dialogue {
         if let Some(by) = self.drain_by {
             earliest.offer(by, Reason::DrainOver);
         }
-        if let Some((since, ..)) = self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name)) {
+        if let Some((since, ..)) = self.running_tool() {
             earliest.offer(since + ms(limits.tool_ms), Reason::ToolLate);
         }
     }
@@ -160,6 +160,12 @@ impl Dialogue {
             }
             Some(_) => {}
         }
+        // However the noise comes and goes.
+        if utterance.text().is_empty()
+            && let Some(at) = self.endpointing.wordless_until(utterance)
+        {
+            earliest.offer(at, Reason::NothingTranscribed);
+        }
     }
 
     fn offer_reply_deadlines(&self, earliest: &mut Earliest) {
@@ -174,7 +180,7 @@ impl Dialogue {
         if let Some((at, interrupts)) = self.duck_ends() {
             return earliest.offer(at, if interrupts { Reason::BargeInConfirmed } else { Reason::BargeInForgotten });
         }
-        if reply.awaits_tools && !reply.filled && reply.speech.first_silent().is_none() {
+        if self.settings.fillers && reply.awaits_tools && !reply.filled && reply.speech.first_silent().is_none() {
             let since = self.ledger.oldest_running().map_or(self.now, |(since, ..)| since);
             earliest.offer(since.max(reply.expected_end()) + ms(limits.filler_ms), Reason::ToolSlow);
         }
@@ -183,6 +189,10 @@ impl Dialogue {
                 reply.expected_end().max(reply.speech_moved) + ms(limits.first_audio_ms),
                 Reason::FirstAudioLate,
             );
+        } else if reply.flushed && !reply.speech_done {
+            // The voice has deadlines of its own, and a second choice.
+            let moved = reply.expected_end().max(reply.speech_moved);
+            earliest.offer(moved + ms(limits.speech_stalled_ms), Reason::SpeechStalled);
         } else if reply.flushed && reply.then_end.is_some() {
             earliest.offer(reply.expected_end() + ms(limits.drain_slack_ms), Reason::GoodbyeDrained);
         } else if reply.flushed {
@@ -224,8 +234,9 @@ impl Dialogue {
             Reason::ToolLate => self.tool_late(),
             Reason::ToolSlow => self.fill_wait(),
             Reason::FirstAudioLate => self.first_audio_late(),
+            Reason::SpeechStalled => self.speech_stalled(),
             Reason::PlayoutStuck | Reason::GoodbyeDrained => self.playout_stuck(),
-            Reason::BargeInConfirmed => self.interrupt(),
+            Reason::BargeInConfirmed => self.voice_insists(),
             Reason::BargeInForgotten => self.resume(),
             Reason::TranscriptDown => self.transcript_down(),
             Reason::DrainOver => self.end(EndReason::HandedOver, true),

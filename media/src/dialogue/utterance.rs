@@ -155,6 +155,14 @@ impl Utterance {
         }
     }
 
+    pub(crate) fn is_closed_by_key(&self) -> bool {
+        self.keys.ends_with('#')
+    }
+
+    pub(crate) fn words_changed(&self) -> Option<CallTime> {
+        self.words_changed
+    }
+
     pub(crate) fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }

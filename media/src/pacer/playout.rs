@@ -261,13 +261,17 @@ impl Playout {
 
     /// Goes on from `from`, clamped to what is still kept.
     pub fn resume(&mut self, now: Instant, epoch: Epoch, from: u64) {
+        // Also where the reply was heard to its end meanwhile: what comes next must sound.
+        self.paused = false;
         let Some(lane) = self.lanes.front_mut().filter(|lane| lane.epoch == epoch) else { return };
         let first = lane.chunks.front().map_or(lane.end, |chunk| chunk.from);
         lane.cursor = from.clamp(first, lane.end);
         lane.silence_is_meant = true;
         lane.end_mark_sent = false;
         lane.dry_reported = false;
-        self.paused = false;
+        // What is said again has marks of its own: one that is still on its way would end the reply too early.
+        self.generation += 1;
+        self.marks.retain(|mark| mark.epoch != epoch);
         self.report_played(now);
     }
 

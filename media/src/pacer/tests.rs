@@ -275,3 +275,41 @@ async fn a_carrier_that_takes_nothing_is_given_up_after_two_seconds() {
     let end = tokio::time::timeout(Duration::from_secs(3), pacer).await.expect("in time").expect("no panic");
     assert_eq!(end, PacerEnd::Broken);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_reply_that_was_heard_out_under_a_pause_sounds_once_that_is_over() {
+    let mut rig = Rig::new(20);
+    rig.play(0, 0, 90).await;
+    rig.give(PacerCommand::End { epoch: Epoch(0) }).await;
+    rig.pass(50).await;
+    rig.give(PacerCommand::Pause { epoch: Epoch(0) }).await;
+    let name = rig.events("mark")[0].1["mark"]["name"].as_str().expect("a name").to_owned();
+    rig.pass(60).await;
+    rig.give(PacerCommand::Marked { name }).await;
+    rig.give(PacerCommand::Resume { epoch: Epoch(0), from: 0 }).await;
+    rig.play(1, 0, 200).await;
+    rig.pass(500).await;
+    assert!(rig.audio().iter().any(|(at, _)| *at >= 110), "{:?}", rig.audio());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_again_after_a_pause_is_not_ended_by_the_mark_of_the_first_time() {
+    let mut rig = Rig::new(20);
+    rig.play(0, 0, 90).await;
+    rig.give(PacerCommand::End { epoch: Epoch(0) }).await;
+    rig.pass(50).await;
+    let name = rig.events("mark")[0].1["mark"]["name"].as_str().expect("a name").to_owned();
+    rig.give(PacerCommand::Pause { epoch: Epoch(0) }).await;
+    rig.pass(10).await;
+    rig.give(PacerCommand::Resume { epoch: Epoch(0), from: 0 }).await;
+    rig.give(PacerCommand::Marked { name: name.clone() }).await;
+    rig.pass(300).await;
+    let said: usize = rig.audio().iter().map(|(_, ms)| ms).sum();
+    assert!(said >= 180, "all of it twice: {:?}", rig.audio());
+    assert!(!rig.reports().contains(&Report::Drained { epoch: Epoch(0) }), "its own mark is still to come");
+    let again = rig.events("mark").last().expect("a mark").1["mark"]["name"].as_str().expect("a name").to_owned();
+    assert_ne!(again, name);
+    rig.give(PacerCommand::Marked { name: again }).await;
+    rig.pass(10).await;
+    assert!(rig.reports().contains(&Report::Drained { epoch: Epoch(0) }));
+}

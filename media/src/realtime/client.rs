@@ -1,5 +1,5 @@
-//! The socket of one speech-to-speech call: opened when the conversation asks for it, lost without a word of its own. Whether it is
-//! opened again is the conversation's to decide, which has the history.
+//! The socket of one speech-to-speech call: connected while its phone rings or when the conversation asks for it, lost without a word
+//! of its own. Whether it is opened again is the conversation's to decide, which has the history.
 
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub enum Event {
 /// What the call asks of its socket.
 #[derive(Debug)]
 pub enum Link {
+    /// Connect already, before anything is known of the conversation. What fails here is tried again when the session is opened.
+    Connect,
     /// Open a new one, in place of what there is.
     Open(Box<Session>),
     /// Say this over the open one. Without one it is dropped: the next session begins with the whole conversation.
@@ -134,16 +136,24 @@ impl From<ProviderError> for Ended {
 impl Run {
     async fn run(mut self) {
         let mut wanted: Option<Box<Session>> = None;
+        let mut connected = None;
         loop {
             let session = match wanted.take() {
                 Some(session) => session,
                 None => match self.orders.recv().await {
                     Some(Link::Open(session)) => session,
+                    Some(Link::Connect) => {
+                        connected = self.connect().await.inspect_err(|error| count_error(Provider::OpenAi, error)).ok();
+                        match self.wait_for_session(&mut connected).await {
+                            Some(session) => session,
+                            None => return,
+                        }
+                    }
                     Some(Link::Tell(_)) => continue,
                     None => return,
                 },
             };
-            match self.serve(&session).await {
+            match self.serve(connected.take(), &session).await {
                 Ended::Done => return,
                 Ended::Replaced(session) => wanted = Some(session),
                 Ended::Broken(error) => {
@@ -156,12 +166,43 @@ impl Run {
         }
     }
 
-    async fn serve(&mut self, session: &Session) -> Ended {
-        let began = Instant::now();
+    async fn connect(&self) -> Result<ProviderSocket, ProviderError> {
         let (url, key) = (&self.address.url, &self.address.authorization);
-        let socket = match self.connect.open(url, (AUTHORIZATION, key), self.timing.connect).await {
-            Ok(socket) => socket,
-            Err(error) => return error.into(),
+        self.connect.open(url, (AUTHORIZATION, key), self.timing.connect).await
+    }
+
+    /// Keeps a socket alive until there is a conversation for it. `None` where there will be none.
+    async fn wait_for_session(&mut self, connected: &mut Option<ProviderSocket>) -> Option<Box<Session>> {
+        loop {
+            let heard = async {
+                match connected.as_mut() {
+                    // Reading is what answers its pings; what it says of the session that it made up is of no interest.
+                    Some(socket) => socket.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                order = self.orders.recv() => match order? {
+                    Link::Open(session) => return Some(session),
+                    Link::Connect | Link::Tell(_) => {}
+                },
+                frame = heard => {
+                    if !matches!(frame, Some(Ok(frame)) if !frame.is_close()) {
+                        *connected = None;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, connected: Option<ProviderSocket>, session: &Session) -> Ended {
+        let began = Instant::now();
+        let socket = match connected {
+            Some(socket) => socket,
+            None => match self.connect().await {
+                Ok(socket) => socket,
+                Err(error) => return error.into(),
+            },
         };
         let mut connection = Connection {
             run: self,
@@ -219,6 +260,7 @@ impl Connection<'_> {
                 order = self.run.orders.recv() => match order {
                     Some(Link::Tell(event)) => self.send(Frame::text(event.text())).await,
                     Some(Link::Open(session)) => Err(Ended::Replaced(session)),
+                    Some(Link::Connect) => Ok(()),
                     None => Err(Ended::Done),
                 },
                 () = self.run.audio.ready(), if ready_by.is_none() => self.hear().await,

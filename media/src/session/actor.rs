@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use shared::{persona, resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
+use shared::{persona, playbook::prompt, resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -29,7 +29,7 @@ use crate::{
     app::{Admission, App},
     audio::vad::Vad,
     carrier::{Carrier, Reader, StreamStart, Writer},
-    dialogue::{AskId, CallTime, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
+    dialogue::{AskId, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     realtime::Link,
@@ -38,6 +38,7 @@ use crate::{
     stt::{AudioSink, SttControl},
     tape::{Piece, Tape},
     usage::Meter,
+    verdicts::Verdict,
 };
 
 /// No media for this long is worth counting, and for so long means that the leg is gone.
@@ -93,6 +94,8 @@ pub(super) struct Actor {
     pub(super) meter: Meter,
     pub(super) cache_key: String,
     pub(super) first_epoch: Option<Epoch>,
+    /// What the greeting says of the human: sound with it in it is for nobody else.
+    pub(super) personal: Vec<String>,
     pub(super) tasks: JoinSet<()>,
     pub(super) ended: Option<EndReason>,
     max_duration: Duration,
@@ -112,6 +115,10 @@ pub(super) struct Actor {
     pub(super) fetched: mpsc::Sender<Arc<[i16]>>,
     /// The goodbye has begun: whoever takes the call up must know.
     closing: bool,
+    /// Of the dialogue, as of its last input: asking for it reads the human's words, and frames come fifty times a second.
+    deadline: Option<Instant>,
+    /// Says that the carrier takes whoever answered for a machine.
+    verdict: Verdict,
     inbox: Inbox,
     tools: mpsc::Receiver<(String, ToolOutcome)>,
     reports: mpsc::Receiver<Report>,
@@ -136,6 +143,7 @@ impl Actor {
         };
         let settings = briefing::dialogue(&app.config, &briefing, app.store.now());
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
+        let personal = personal(&settings);
         let (parts, mut tasks) = Parts::start(&app, &briefing, settings)?;
 
         let (tool_results, tools_inbox) = mpsc::channel(16);
@@ -155,6 +163,10 @@ impl Actor {
             let _ = pacer_ended.send(end).await;
         });
 
+        let verdict = app.verdicts.expect(held.call_id);
+        if briefing.answered_by_machine {
+            verdict.machine.cancel();
+        }
         let (fetched, fetched_inbox) = mpsc::channel(1);
         let taken_over = CancellationToken::new();
         let (recorder, recording) = Recorder::new(app.store.clone(), held.clone(), taken_over.clone());
@@ -191,6 +203,7 @@ impl Actor {
             asking: None,
             meter: parts.meter,
             first_epoch: None,
+            personal,
             tasks,
             ended: None,
             max_duration,
@@ -207,6 +220,8 @@ impl Actor {
             voicemail: None,
             fetched,
             closing: false,
+            deadline: None,
+            verdict,
             inbox: parts.inbox,
             tools: tools_inbox,
             reports: report_inbox,
@@ -227,14 +242,19 @@ impl Actor {
         let mut heartbeat = interval_at(Instant::now() + Duration::from_millis(500), HEARTBEAT_EVERY);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told_to_leave = false;
+        let mut told_of_machine = false;
+        let mut line_is_open = true;
         while self.ended.is_none() {
-            let deadline = self.dialogue.deadline().map(|at| self.instant(at));
+            let deadline = self.deadline;
             let media_gone_at = self.last_media_at + MEDIA_GONE_AFTER;
             tokio::select! {
                 // Playout positions first: a barge-in cuts at the last one the dialogue knows.
                 biased;
                 Some(report) = self.reports.recv() => self.reported(report),
-                frame = carrier.next() => self.heard(frame),
+                frame = carrier.next(), if line_is_open => {
+                    line_is_open = matches!(frame, Some(Ok(_)));
+                    self.heard(frame);
+                }
                 Some(event) = self.inbox.tts.recv() => self.voiced(event),
                 Some(event) = self.inbox.llm.recv() => self.thought(event),
                 Some(over) = self.inbox.overs.recv() => self.went_over(&over),
@@ -246,6 +266,10 @@ impl Actor {
                     if end == PacerEnd::Broken {
                         self.give(Input::StreamStopped { reason: StreamEnd::Lost });
                     }
+                }
+                () = self.verdict.machine.cancelled(), if !told_of_machine => {
+                    told_of_machine = true;
+                    self.give(Input::MachineVerdict);
                 }
                 Some(samples) = self.recording.recv() => self.recording_fetched(samples),
                 _ = heartbeat.tick() => self.heartbeat(),
@@ -352,6 +376,7 @@ impl Actor {
             self.dialogue.handle(now, input);
         }
         self.feed();
+        self.deadline = self.dialogue.deadline().map(|at| self.instant(at));
         if !self.closing && self.dialogue.phase() == Phase::Closing {
             self.closing = true;
             self.heartbeat();
@@ -388,6 +413,16 @@ impl Actor {
             let _ = stt.try_send(SttControl::Finalize);
         }
     }
+}
+
+/// The values of the lead's own that the greeting holds.
+fn personal(settings: &DialogueSettings) -> Vec<String> {
+    prompt::variables(settings.greeting())
+        .filter(|name| !matches!(*name, "agent_name" | "company" | "company_name"))
+        .filter_map(|name| settings.facts.get(name))
+        .filter(|value| !value.trim().is_empty())
+        .cloned()
+        .collect()
 }
 
 /// The conversation is broken off, not over.

@@ -39,6 +39,7 @@ pub(super) fn dialogue(config: &Config, briefing: &Briefing, now: DateTime<Utc>)
     settings.can_transfer = persona.can_transfer;
     settings.speculate = config.uses(Trick::Speculation);
     settings.early_clause = config.uses(Trick::EarlyClause);
+    settings.fillers = config.uses(Trick::Filler);
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
     settings
 }

@@ -3,7 +3,14 @@
 use shared::stream::Briefing;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{actor::LlmEvent, briefing, engine::Engine, mouth::Mouth, speech::Speech, thinking::Thinker};
+use super::{
+    actor::LlmEvent,
+    briefing,
+    engine::Engine,
+    mouth::Mouth,
+    speech::{Model, Speech},
+    thinking::Thinker,
+};
 use crate::{
     app::App,
     dialogue::{Dialogue, DialogueSettings},
@@ -51,17 +58,13 @@ impl Parts {
             Some(speech) => speech,
             None => Speech::new(&app.providers, agent, &settings.language)?,
         };
-        let Speech { mut mouth, events: tts, meter, mut tasks } = speech;
+        let Speech { mut mouth, events: tts, model, meter, mut tasks, .. } = speech;
         let (stt_events, stt) = mpsc::channel(64);
         let (llm_events, llm) = mpsc::channel(256);
         let (overs, overs_inbox) = mpsc::channel(4);
-        let (model_events, model) = mpsc::channel(256);
-        let inbox = Inbox { stt, tts, llm, overs: overs_inbox, model };
 
-        if let Some((address, connect)) = app.providers.speech_to_speech(agent, &settings.language) {
-            let (handle, linking) =
-                realtime::link(connect, address, realtime::Timing::default(), meter.clone(), model_events);
-            tasks.spawn(linking);
+        if let Some(Model { handle, events }) = model {
+            let inbox = Inbox { stt, tts, llm, overs: overs_inbox, model: events };
             let exact_by_voice = agent.tts.is_some();
             let conversation = Conversation::new(settings, briefing::history(briefing), exact_by_voice);
             let engine = Engine::SpeechToSpeech(Box::new(conversation));
@@ -70,6 +73,8 @@ impl Parts {
             return Ok((parts, tasks));
         }
 
+        let (_nobody, silence) = mpsc::channel(1);
+        let inbox = Inbox { stt, tts, llm, overs: overs_inbox, model: silence };
         let options = briefing::transcriber(briefing, &settings);
         let (first, second) = app.providers.ears(agent, &options)?;
         let (ears, transcribing) = app.providers.transcriber.transcribe(first, second, meter.clone(), stt_events);

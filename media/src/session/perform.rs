@@ -101,7 +101,8 @@ impl Actor {
 
     fn speak(&mut self, epoch: Epoch, clause: u32, text: String) {
         self.clock.spoke(epoch);
-        let repeats = *self.first_epoch.get_or_insert(epoch) == epoch;
+        let is_first = *self.first_epoch.get_or_insert(epoch) == epoch;
+        let repeats = is_first && !self.personal.iter().any(|value| text.contains(value.as_str()));
         let command = TtsCommand::Speak { epoch, clause, text, repeats };
         if !self.mouth.order(&mut self.tasks, command) {
             let error = ProviderError::Unavailable { cause: "queue".into() };

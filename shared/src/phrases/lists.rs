@@ -91,44 +91,60 @@ pub(super) static PIECEWISE_QUESTIONS: Phrases = LazyLock::new(|| {
     )
 });
 
-/// What only machines say.
+/// What only machines speak of.
 pub(super) static VOICEMAIL_CUES: Phrases = LazyLock::new(|| {
-    phrases(
-        "after the tone, after the beep, at the tone, at the beep, record your message, leave your message, leave a \
-     message, leave me a message, leave your name, voicemail, voice mail, mailbox, mail box, voice message system, \
-     answering machine, beep ke baad, tone ke baad, sandesh record, sandesh chhoden, sandesh chhodein, sandesh \
-     chhod, बीप के बाद, टोन के बाद, संदेश छोड़ें, संदेश छोड़े, संदेश रिकॉर्ड",
+    with(
+        indian::VOICEMAIL_CUES,
+        "after the tone, after the beep, at the tone, at the beep, record your message, voicemail, voice mail, mailbox, \
+     mail box, voice message system, answering machine, beep ke baad, tone ke baad, sandesh record, बीप के बाद, टोन के \
+     बाद, संदेश रिकॉर्ड",
     )
 });
 
-/// What machines say, and people too.
+/// What machines ask for, and whoever answers another one's phone.
+pub(super) static MESSAGE_WISHES: Phrases = LazyLock::new(|| {
+    phrases(
+        "leave your message, leave a message, leave me a message, leave your name, sandesh chhoden, sandesh chhodein, \
+     sandesh chhod, apna sandesh, संदेश छोड़ें, संदेश छोड़े, अपना संदेश",
+    )
+});
+
+/// What the owner of the phone has recorded about themselves.
 pub(super) static VOICEMAIL_SIGNS: Phrases = LazyLock::new(|| {
     phrases(
         "you've reached, you have reached, can't come to the phone, cannot come to the phone, unable to come to the \
      phone, unable to take your call, not available to take your call, can't take your call, cannot take your call, \
-     get back to you, call you back as soon as, call has been forwarded, is not available, currently unavailable, \
-     your name and number, name and number, apna sandesh, अपना संदेश",
+     get back to you, call you back as soon as, call has been forwarded",
     )
 });
 
-/// Of whom the network speaks.
+/// What machines say of somebody, and people too.
+pub(super) static ABSENCES: Phrases = LazyLock::new(|| {
+    phrases("is not available, currently unavailable, your name and number, name and number, उपलब्ध नहीं, uplabdh nahi")
+});
+
+/// Of whom the network speaks. Nobody else calls anybody so.
 pub(super) static ANNOUNCEMENT_SUBJECTS: Phrases = LazyLock::new(|| {
-    phrases(
-        "number you are, number you have, number you've, subscriber you are, subscriber you have, subscriber you've, \
-     person you are, person you have, customer you are, customer you have, party you are, jis number, jis vyakti, jis \
-     upbhokta, जिस नंबर, जिस नम्बर, जिस व्यक्ति, जिस उपभोक्ता, जिस ग्राहक",
+    with(
+        indian::ANNOUNCEMENT_SUBJECTS,
+        "number you are, number you have, number you've, number you dialled, number you dialed, subscriber you are, \
+     subscriber you have, subscriber you've, person you are calling, person you are trying, person you are speaking, person \
+     you have called, person you have dialled, customer you are, customer you have, party you are, jis number, jis vyakti, \
+     jis upbhokta, जिस नंबर, जिस नम्बर, जिस व्यक्ति, जिस उपभोक्ता, जिस ग्राहक, उपभोक्ता से संपर्क, जिन्हें आप",
     )
 });
 
 /// What the network says of them.
 pub(super) static ANNOUNCEMENT_STATES: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::ANNOUNCEMENT_STATES,
         "switched off, not reachable, unreachable, out of coverage, out of network, coverage area, does not exist, not \
      in service, out of service, not in use, check the number, on another call, busy on another, is busy, currently \
-     unavailable, not available at the moment, not responding, not answering, try again later, try after some time, \
-     call after some time, call again later, dial again later, incoming calls, switch off hai, pahunch se bahar, \
-     pahunch ke bahar, vyast hai, seva mein nahi, thodi der baad, स्विच ऑफ, बंद है, पहुँच के बाहर, पहुंच के बाहर, \
-     पहुँच से बाहर, पहुंच से बाहर, व्यस्त है, सेवा में नहीं, मौजूद नहीं, थोड़ी देर बाद, कुछ समय बाद",
+     unavailable, currently not available, not available at the moment, not responding, not answering, try again later, try \
+     after some time, call after some time, call again later, dial again later, incoming calls, switch off hai, pahunch se \
+     bahar, pahunch ke bahar, vyast hai, seva mein nahi, thodi der baad, uttar nahi de, jawab nahi de, स्विच ऑफ, बंद है, \
+     पहुँच के बाहर, पहुंच के बाहर, पहुँच से बाहर, पहुंच से बाहर, व्यस्त है, व्यस्त हैं, सेवा में नहीं, मौजूद नहीं, उपलब्ध नहीं, थोड़ी देर \
+     बाद, कुछ समय बाद, उत्तर नहीं दे, जवाब नहीं दे",
     )
 });
 
@@ -136,10 +152,27 @@ pub(super) static ANNOUNCEMENT_STATES: Phrases = LazyLock::new(|| {
 pub(super) static DO_NOT_CALL: Phrases = LazyLock::new(|| {
     with(
         indian::DO_NOT_CALL,
-        "do not call, don't call, dont call, stop calling, never call, not call me again, remove my number, delete my \
-     number, take me off, remove me from, unsubscribe, call mat karna, call mat karo, call mat kijiye, call mat \
-     kariye, phone mat karna, phone mat karo, phone mat kijiye, fon mat karna, mat call karna, कॉल मत, फोन मत, फ़ोन \
-     मत",
+        "do not call, don't call, dont call, do not ever call, don't ever call, stop calling, stop all calls, stop the calls, \
+     stop these calls, stop your calls, no more calls, never call, not call me again, do not contact, don't contact, dont \
+     contact, stop contacting, never contact, do not phone, don't phone, do not ring me, don't ring me, remove my number, \
+     delete my number, take me off, remove me from, unsubscribe, opt me out, call mat karna, call mat karo, call mat kijiye, \
+     call mat kariye, call mat kiya, phone mat karna, phone mat karo, phone mat kijiye, phone mat kiya, fon mat karna, mat \
+     call karna, mat karo call, mat karo phone, call na karo, call na kare, call na karen, call na karein, call na kijiye, \
+     phone na karo, phone na kare, phone na karen, phone na karein, phone na kijiye, pareshan mat, contact mat, number hata \
+     do, कॉल मत, फोन मत, फ़ोन मत, कॉल ना करें, कॉल न करें, कॉल ना करो, कॉल न करो, कॉल ना कीजिए, कॉल न कीजिए, फोन ना करें, फोन न करें, \
+     फ़ोन ना करें, फ़ोन न करें, फोन ना करो, फोन न करो, फ़ोन न कीजिए, फोन न कीजिए, परेशान मत, संपर्क न करें, संपर्क मत, नंबर हटा",
+    )
+});
+
+/// After a phrase of [`DO_NOT_CALL`] these say nothing new.
+pub(super) static BESIDES: Phrases =
+    LazyLock::new(|| phrases("me, us, here, please, karna, karo, kijiye, kariye, करना, करो, करें, कीजिए, कीजिये"));
+
+/// After a phrase of [`DO_NOT_CALL`] these leave no doubt, whatever they begin with.
+pub(super) static FOR_EVER: Phrases = LazyLock::new(|| {
+    phrases(
+        "at all, on this number, on this phone, on my number, on my phone, in future, in the future, at this number, again, \
+     any more, anymore, ever",
     )
 });
 
@@ -150,6 +183,13 @@ pub(super) static ONLY_A_TIME: Phrases = LazyLock::new(|| {
      कल, सुबह",
     )
 });
+
+/// The same before it, as India's languages say it.
+pub(super) static ONLY_A_TIME_BEFORE: Phrases =
+    LazyLock::new(|| phrases("abhi, aaj, kal, subah, raat, shaam, dopahar, अभी, आज, कल, सुबह, रात, शाम, दोपहर"));
+
+/// Before a phrase of [`DO_NOT_CALL`]: it is said of somebody else's calls.
+pub(super) static OTHERS: Phrases = LazyLock::new(|| phrases("i, we, they, he, she"));
 
 /// Digits and numbers as they are spoken.
 pub(super) static NUMBER_WORDS: Phrases = LazyLock::new(|| {

@@ -159,6 +159,14 @@ pub fn render(template: &str, facts: &BTreeMap<String, String>) -> String {
     text
 }
 
+/// The names of the variables in a template.
+pub fn variables(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| {
+        let (variable, _) = rest.split_once('}')?;
+        Some(variable.split_once('|').map_or(variable, |(name, _)| name).trim())
+    })
+}
+
 /// One line, bounded, without the signs that could open a section, a variable or a quotation of their own.
 fn clean(value: &str) -> String {
     let cleaned: String = value
@@ -213,5 +221,6 @@ mod tests {
         assert_eq!(render(greeting, &facts(&[("lead_name", "Ravi")])), "Hello Ravi, this is Asha.");
         assert_eq!(render(greeting, &facts(&[])), "Hello, this is Asha.");
         assert_eq!(render("no {closing brace", &facts(&[])), "no closing brace");
+        assert_eq!(variables("{a}, {b|there} and {no").collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -33,6 +33,8 @@ pub struct Briefing {
     /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
     pub answers: serde_json::Map<String, serde_json::Value>,
     pub turns: Vec<Turn>,
+    /// The carrier took whoever answered for a machine, before it connected them.
+    pub answered_by_machine: bool,
     /// `None` for the call's first stream.
     pub comeback: Option<Comeback>,
 }
@@ -59,7 +61,8 @@ pub struct Comeback {
 pub(crate) async fn read(db: &mut PgConnection, call: &Call, comeback: Option<Comeback>) -> sqlx::Result<Briefing> {
     let known = sqlx::query!(
         r#"
-        select v.settings, c.direction = 'inbound' as "inbound!", g.voicemail_message as "voicemail_message?",
+        select v.settings, c.direction = 'inbound' as "inbound!",
+            c.answered_by is not distinct from 'machine' as "answered_by_machine!", g.voicemail_message as "voicemail_message?",
             coalesce(g.record, false) as "records!", g.voicemail_recording_key as "recording_key?",
             g.voicemail_recording_title as "recording_title?", g.voicemail_recording_ms as "recording_ms?",
             to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
@@ -103,6 +106,7 @@ pub(crate) async fn read(db: &mut PgConnection, call: &Call, comeback: Option<Co
             _ => None,
         },
         lead,
+        answered_by_machine: known.answered_by_machine,
         answers: object(known.answers),
         turns: turn::of_call(db, call.id).await?,
         comeback,

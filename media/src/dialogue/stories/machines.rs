@@ -142,3 +142,57 @@ fn somebody_who_speaks_of_machines_later_is_a_person() {
     call.until(25_000);
     call.assert_keeps_quiet_about("machine_answered");
 }
+
+#[test]
+fn words_that_leave_a_doubt_are_a_machines_once_it_beeps() {
+    let mut call = leaving("Asha will call again.");
+    call.says(1_500, 3_000, "Please leave a message.");
+    call.until(3_600);
+    call.assert_keeps_quiet_about("machine_answered");
+    call.at(3_700, Input::Beep);
+    call.until(8_000);
+    call.assert_tells("3.700  event    machine_answered");
+    call.assert_tells("3.700  speak");
+    call.assert_tells("hang up  MachineAnswered");
+}
+
+#[test]
+fn a_long_greeting_and_a_beep_need_no_words() {
+    let mut call = leaving("Asha will call again.");
+    call.sounds(1_500, 5_200);
+    call.at(5_500, Input::Beep);
+    call.until(9_000);
+    call.assert_tells("5.500  event    machine_answered");
+    call.assert_tells("record   agent  Asha will call again.");
+}
+
+#[test]
+fn a_tone_on_a_persons_line_is_nothing() {
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text("It is about your enquiry.")]);
+    call.says(1_500, 2_200, "Yes, who is this?");
+    call.at(2_600, Input::Beep);
+    call.at(6_000, Input::Beep);
+    call.until(8_000);
+    call.assert_keeps_quiet_about("machine");
+    call.assert_tells("record   agent  It is about your enquiry.");
+}
+
+#[test]
+fn the_carriers_verdict_counts_until_somebody_has_answered_like_a_person() {
+    let mut call = leaving("Asha will call again.");
+    call.sounds(1_500, 6_000);
+    call.at(3_500, Input::MachineVerdict);
+    call.at(6_500, Input::Beep);
+    call.until(9_000);
+    call.assert_tells("3.500  event    machine_answered");
+    call.assert_tells("record   agent  Asha will call again.");
+
+    let mut call = Rehearsal::after_greeting();
+    call.answers([Text("It is about your enquiry.")]);
+    call.says(1_500, 2_500, "Yes, hello, who is this please?");
+    call.at(4_500, Input::MachineVerdict);
+    call.until(8_000);
+    call.assert_tells("4.500  event    machine_doubted");
+    call.assert_tells("record   agent  It is about your enquiry.");
+}

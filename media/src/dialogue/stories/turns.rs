@@ -120,10 +120,23 @@ fn a_turn_model_decides_at_once() {
     let mut call = Rehearsal::after_greeting();
     call.answers([Text("Good.")]);
     call.sounds(2_000, 3_000);
-    call.at(3_100, Input::SttFinal { text: "I want a flat and".to_owned(), speech_final: true });
+    call.at(3_100, Input::SttFinal { text: "I want a flat in Whitefield".to_owned(), speech_final: true });
     call.at(3_110, Input::SttEndOfTurn);
     call.until(5_000);
-    call.assert_tells("3.110  ask      e2  I want a flat and");
+    call.assert_tells("3.110  ask      e2  I want a flat in Whitefield");
+}
+
+#[test]
+fn what_obviously_goes_on_is_waited_for_whatever_a_turn_model_thinks() {
+    for text in ["I want a flat and", "my number is nine eight four"] {
+        let mut call = Rehearsal::after_greeting();
+        call.answers([Text("Good.")]);
+        call.sounds(2_000, 3_000);
+        call.at(3_100, Input::SttFinal { text: text.to_owned(), speech_final: true });
+        call.at(3_110, Input::SttEndOfTurn);
+        call.until(5_000);
+        call.assert_tells(&format!("3.700  ask      e2  {text}"));
+    }
 }
 
 #[test]
@@ -160,7 +173,8 @@ fn who_goes_on_before_the_answer_sounds_is_answered_as_a_whole() {
           3.300  speak    e2  We have three very nice flats near the lake in Whitefield.
           3.300  speak    e2  Each of them has two bedrooms.
           3.300  speak    e2  Would you like to see one?
-          3.380  clear    e2
+          3.400  pause    e2
+          3.750  clear    e2
           4.500  ask      e3  I want a flat. With three bedrooms.
           4.800  speak    e3  Three bedrooms,
           4.800  speak    e3  fine.

@@ -176,3 +176,42 @@ async fn a_new_session_replaces_the_old_one_and_the_end_of_the_call_closes_it() 
     drop(call.handle);
     while !frame(&mut new).await.is_close() {}
 }
+
+#[tokio::test]
+async fn a_socket_that_was_connected_while_the_phone_rang_takes_the_session_when_it_comes() {
+    let server = Server::new().await;
+    let mut call = call(&server, Timing::default());
+    call.order(Link::Connect).await;
+    let (mut peer, _) = server.accept("authorization", "Bearer k").await;
+    // It answers its pings meanwhile, and what it says of its own session makes nothing ready.
+    say(&mut peer, json!({"type": "session.created"})).await;
+    peer.send(Frame::Ping(bytes::Bytes::new())).await.unwrap();
+    assert!(frame(&mut peer).await.is_pong());
+    call.order(session(vec![])).await;
+    assert_eq!(text(&mut peer).await["type"], "session.update");
+    say(&mut peer, json!({"type": "session.updated"})).await;
+    assert!(matches!(call.event().await, Event::Ready { .. }));
+}
+
+#[tokio::test]
+async fn a_socket_that_failed_while_the_phone_rang_is_replaced_in_silence() {
+    let server = Server::new().await;
+    let mut refused = call(&server, Timing::default());
+    refused.order(Link::Connect).await;
+    server.refuse(503, "{}").await;
+    refused.opens(&server).await;
+
+    let mut dropped = call(&server, Timing::default());
+    dropped.order(Link::Connect).await;
+    let (mut peer, _) = server.accept("authorization", "Bearer k").await;
+    peer.close(None).await.unwrap();
+    while timeout(BOUND, peer.next()).await.unwrap().is_some() {}
+    dropped.opens(&server).await;
+
+    // A phone that nobody answers leaves nothing behind.
+    let unanswered = call(&server, Timing::default());
+    unanswered.order(Link::Connect).await;
+    let (mut peer, _) = server.accept("authorization", "Bearer k").await;
+    drop(unanswered);
+    while timeout(BOUND, peer.next()).await.unwrap().is_some_and(|frame| frame.is_ok()) {}
+}

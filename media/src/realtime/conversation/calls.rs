@@ -2,9 +2,9 @@
 
 use shared::agent_tool::{self, Deed, Effect};
 
-use super::Conversation;
 use super::reply::{Called, Reply};
-use crate::dialogue::{CallEvent, EndReason, Epoch, Evidence, Output, ToolOutcome, tools};
+use super::{Conversation, ms};
+use crate::dialogue::{CallEvent, CallTime, EndReason, Epoch, Evidence, LlmFailure, Output, ToolOutcome, tools};
 use crate::realtime::wire::{ClientEvent, Item};
 
 /// Calls that one reply may make.
@@ -94,7 +94,7 @@ impl Conversation {
             return self.complete(epoch);
         }
         if out_of_rounds {
-            return self.reply_failed(epoch, crate::dialogue::LlmFailure::Empty);
+            return self.reply_failed(epoch, LlmFailure::Empty);
         }
         let now = self.now;
         if let Some(reply) = self.reply(epoch) {
@@ -154,10 +154,47 @@ impl Conversation {
     }
 
     fn tools_moved(&mut self) {
-        let waiting = self.replies.iter().find(|reply| reply.awaits_tools).map(|reply| reply.epoch);
-        if let Some(epoch) = waiting {
+        // The line that bridges the wait is not broken off: its end brings the answer.
+        let waiting = self.replies.iter().find(|reply| reply.awaits_tools && !reply.is_being_made());
+        if let Some(epoch) = waiting.map(|reply| reply.epoch) {
             self.after_calls(epoch);
         }
+    }
+
+    /// When the wait for a tool has become an awkward silence.
+    pub(super) fn tool_slow_at(&self) -> Option<(CallTime, Epoch)> {
+        let waits = |reply: &&Reply| reply.awaits_tools && !reply.filled && !reply.paused;
+        let reply = self.replies.front().filter(waits).filter(|_| self.settings.fillers)?;
+        let (since, ..) = self.ledger.oldest_running()?;
+        let silent_since = if reply.started.is_some() { since.max(reply.expected_end()) } else { since };
+        Some((silent_since + ms(self.settings.limits.filler_ms), reply.epoch))
+    }
+
+    /// A line for the human meanwhile, in the same reply.
+    pub(super) fn fill_wait(&mut self, epoch: Epoch) {
+        let (line, now, is_up) = (self.lines.filler.clone(), self.now, self.link.is_up());
+        let Some(reply) = self.reply(epoch) else { return };
+        reply.filled = true;
+        if line.is_empty() || !is_up {
+            return;
+        }
+        reply.awaits_response = true;
+        (reply.asked, reply.moved) = (now, now);
+        self.tell(ClientEvent::Ask { epoch, exactly: Some(line) });
+    }
+
+    /// The model is late, or does not stop. Of a line that only bridges a wait, that is no failure: the answer matters more.
+    pub(super) fn model_failed(&mut self, epoch: Epoch, failure: LlmFailure) {
+        let Some(reply) = self.reply(epoch).filter(|reply| reply.awaits_tools) else {
+            return self.reply_failed(epoch, failure);
+        };
+        reply.awaits_response = false;
+        reply.finish_pieces();
+        if let Some(response_id) = reply.response.take() {
+            self.tell(ClientEvent::Cancel { response_id });
+        }
+        self.metric("filler_late");
+        self.after_calls(epoch);
     }
 
     /// A reply is given up. What its calls have done stays done, but the call does not end with it.

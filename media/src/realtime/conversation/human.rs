@@ -6,13 +6,15 @@ use shared::turn::{push_words, with_keys};
 
 use super::{Asked, Conversation, ms, phrases, turns::Settled};
 use crate::dialogue::{
-    CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker,
+    CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker, StreamEnd,
     machine::{Left, Waiting},
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
 /// So often may our own ear pause the agent for nothing: then only the server's word counts, until it says that somebody spoke.
 const MOST_FALSE_ALARMS: u32 = 2;
+/// So long are the last words of somebody who has hung up waited for.
+const LAST_WORDS_MS: u64 = 1_500;
 /// A short word may be over before the server says that it has begun.
 const SAME_SPEECH_MS: u64 = 1_000;
 
@@ -36,6 +38,7 @@ impl Conversation {
     pub(super) fn on_voice_started(&mut self, began: CallTime) {
         self.last_interaction = self.now;
         self.voice.since = Some(began);
+        self.voice.began = Some(began);
         self.voice.ended = None;
         let (now, believed) = (self.now, self.voice.false_alarms < MOST_FALSE_ALARMS);
         let Some(reply) = self.replies.front_mut().filter(|reply| !reply.protected && reply.started.is_some()) else {
@@ -62,7 +65,9 @@ impl Conversation {
 
     pub(super) fn on_voice_stopped(&mut self, ended: CallTime) {
         self.last_interaction = self.now;
-        self.voice.since = None;
+        if let Some(since) = self.voice.since.take() {
+            self.suspicion.voice = self.suspicion.voice.max(ended.since(since));
+        }
         self.voice.ended = Some(ended);
     }
 
@@ -105,11 +110,13 @@ impl Conversation {
     // ---- what the server hears --------------------------------------------------------------------------------------
 
     pub(super) fn on_speech_started(&mut self, item_id: &str) {
-        let began = self.voice.since.unwrap_or(self.now);
-        self.last_interaction = self.now;
-        self.voice.speaking = Some(began);
         let now = self.now;
+        self.last_interaction = now;
         self.voice.ended = self.voice.ended.filter(|ended| now.since(*ended) < ms(SAME_SPEECH_MS));
+        // A short word may have been over before the server heard it.
+        let just_heard = self.voice.ended.and(self.voice.began);
+        let began = self.voice.since.or(just_heard).unwrap_or(now);
+        self.voice.speaking = Some(began);
         self.voice.false_alarms = 0;
         // The turn goes on: what would have answered it is out of date.
         self.awaited = None;
@@ -158,18 +165,75 @@ impl Conversation {
         }
     }
 
+    /// The human has hung up. What they said last is worth a moment: it may be that nobody is to call again.
+    pub(super) fn line_is_gone(&mut self, reason: StreamEnd) {
+        let speaks = self.voice.speaking.take().is_some();
+        if self.lingering.is_some() {
+            return;
+        }
+        // A line that broke may be back at once, and whoever takes the call up must not wait for us.
+        let hung_up = reason == StreamEnd::HungUp;
+        if !hung_up || !self.link.is_up() || !speaks && !self.turns.awaits_words() {
+            return self.end(reason.into(), false);
+        }
+        if speaks {
+            self.tell(ClientEvent::Commit);
+        }
+        self.opening = None;
+        self.awaited = None;
+        self.take_back(true);
+        self.lingering = Some((self.now + ms(LAST_WORDS_MS), reason.into()));
+    }
+
     // ---- machines ---------------------------------------------------------------------------------------------------
 
     fn look_for_machine(&mut self) {
-        if !answering_machine::may_be(self.now.as_duration(), self.human_turns)
-            || self.machine.is_some()
-            || self.history.gap.is_some()
+        if self.may_be_machine()
+            && let Some(machine) = self.suspicion.machine(&self.first_words())
         {
-            return;
+            self.machine_answered(machine);
         }
+    }
+
+    fn may_be_machine(&self) -> bool {
+        answering_machine::may_be(self.now.as_duration(), self.human_turns)
+            && self.machine.is_none()
+            && self.history.gap.is_none()
+    }
+
+    fn first_words(&self) -> Vec<String> {
         let mut said = self.history.human_text();
         push_words(&mut said, &self.turns.said());
-        let Some(machine) = phrases::machine(&phrases::words(&said)) else { return };
+        phrases::words(&said)
+    }
+
+    pub(super) fn on_beep(&mut self) {
+        if self.machine.is_none() {
+            if !self.may_be_machine() {
+                return self.metric("beep_ignored");
+            }
+            self.suspicion.beeped = true;
+            self.look_for_machine();
+        }
+        self.leave_message();
+    }
+
+    /// The carrier has listened, too. Whoever has answered as a person is one.
+    pub(super) fn on_machine_verdict(&mut self) {
+        if !self.may_be_machine() {
+            return self.metric("machine_verdict_ignored");
+        }
+        let words = self.first_words();
+        let answered = self.human_turns > 0 || !words.is_empty() && self.voice.speaking.is_none();
+        if answered && !phrases::may_be_a_machines(&words) {
+            return self.event(CallEvent::MachineDoubted);
+        }
+        self.suspicion.carrier = true;
+        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
+        self.machine_answered(machine);
+    }
+
+    fn machine_answered(&mut self, machine: phrases::Machine) {
         self.event(CallEvent::MachineAnswered { machine });
         self.opening = None;
         self.awaited = None;

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::answering_machine::Suspicion;
 use shared::phrases;
 use shared::playbook::{Lines, prompt};
 
@@ -69,6 +70,8 @@ struct Voice {
     /// Our own ear hears it since then.
     since: Option<CallTime>,
     ended: Option<CallTime>,
+    /// When the last one that our own ear heard began.
+    began: Option<CallTime>,
     /// The server hears it since then.
     speaking: Option<CallTime>,
     /// The playout is paused because of it, since then.
@@ -109,6 +112,8 @@ pub struct Conversation {
     awaited: Option<CallTime>,
     asked: Option<Asked>,
 
+    /// The human is gone, and their last words are still being written down: until then, and why it ends.
+    lingering: Option<(CallTime, EndReason)>,
     quiet_since: CallTime,
     reprompts: u32,
     failed_turns: u32,
@@ -119,6 +124,7 @@ pub struct Conversation {
     barge_ins: u32,
     do_not_call: bool,
     machine: Option<human::Machine>,
+    suspicion: Suspicion,
     unsettled: Option<UnsettledWords>,
     last_interaction: CallTime,
 }
@@ -149,6 +155,7 @@ impl Conversation {
             voice: Voice::default(),
             awaited: None,
             asked: None,
+            lingering: None,
             quiet_since: CallTime::ZERO,
             reprompts: 0,
             failed_turns: 0,
@@ -159,6 +166,7 @@ impl Conversation {
             barge_ins: 0,
             do_not_call: false,
             machine: None,
+            suspicion: Suspicion::default(),
             unsettled: None,
             last_interaction: CallTime::ZERO,
             settings,
@@ -227,7 +235,8 @@ impl Conversation {
             Input::VoiceGoesOn { until } => self.on_voice_goes_on(until.min(self.now)),
             Input::VoiceStopped { ended } => self.on_voice_stopped(ended.min(self.now)),
             Input::Dtmf { digit } => self.on_dtmf(digit),
-            Input::Beep => self.leave_message(),
+            Input::Beep => self.on_beep(),
+            Input::MachineVerdict => self.on_machine_verdict(),
             Input::RecordingReady => self.on_recording_ready(),
             Input::ToolResult { call_id, outcome } => self.on_tool_result(&call_id, outcome),
             Input::TtsAudio { epoch, samples, .. } => self.on_voice_sound(epoch, samples),
@@ -236,7 +245,7 @@ impl Conversation {
             Input::PlayoutStarted { epoch } => self.on_playout_started(epoch),
             Input::Played { epoch, samples } => self.on_played(epoch, samples),
             Input::PlayoutDrained { epoch } => self.on_playout_drained(epoch),
-            Input::StreamStopped { reason } => self.end(reason.into(), false),
+            Input::StreamStopped { reason } => self.line_is_gone(reason),
             Input::Drain { by } => self.drain_by = Some(self.drain_by.map_or(by, |earlier| earlier.min(by))),
             Input::Deadline => {}
             // Nobody transcribes or thinks beside the model.
@@ -260,6 +269,9 @@ impl Conversation {
     fn advance(&mut self) {
         self.finish_replies();
         self.settle_turns(false);
+        if let Some((_, reason)) = self.lingering.filter(|_| !self.turns.awaits_words()) {
+            self.end(reason, false);
+        }
         if !self.ended && self.drain_by.is_some() && self.is_between_turns() {
             self.end(EndReason::HandedOver, true);
         }
@@ -359,7 +371,12 @@ impl Conversation {
 
     /// Is an answer of the model's wanted at all?
     fn may_answer(&self) -> bool {
-        self.greeted && self.opening.is_none() && self.machine.is_none() && !self.is_closing() && !self.is_wrapping_up()
+        self.greeted
+            && self.opening.is_none()
+            && self.machine.is_none()
+            && self.lingering.is_none()
+            && !self.is_closing()
+            && !self.is_wrapping_up()
     }
 
     fn say_time_is_up(&mut self) {

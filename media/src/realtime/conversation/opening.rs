@@ -4,7 +4,7 @@ use shared::turn::push_words;
 
 use super::reply::Kind;
 use super::{Conversation, ms, phrases, prompt};
-use crate::dialogue::{CallEvent, EndReason, Gap, Opening, history::Entry};
+use crate::dialogue::{CallEvent, EndReason, Gap, Opening, Output, history::Entry};
 
 /// For the model, without a bridge: the human heard a sentence break off, and a moment of silence.
 const CARRY_ON: &str =
@@ -18,6 +18,9 @@ impl Conversation {
         self.started = true;
         self.quiet_since = self.now;
         self.last_interaction = self.now;
+        if self.history.gap.is_none() {
+            self.emit(Output::ListenForBeep);
+        }
         self.open_link();
         // A voice of its own need not wait for the model.
         if self.exact_by_voice && self.history.gap.is_none() {

@@ -76,6 +76,8 @@ pub(super) struct Reply {
     /// Requests for it so far.
     pub(super) rounds: u32,
     pub(super) awaits_tools: bool,
+    /// The wait for a slow tool has been bridged with a line, once.
+    pub(super) filled: bool,
     pub(super) pieces: Vec<Piece>,
     /// All its sound has come.
     pub(super) made: bool,
@@ -111,6 +113,7 @@ impl Reply {
             called: 0,
             rounds: 1,
             awaits_tools: false,
+            filled: false,
             pieces: Vec::new(),
             made: false,
             broken: false,
@@ -127,9 +130,7 @@ impl Reply {
 
     pub(super) fn piece(&mut self, item_id: &str) -> &mut Piece {
         let at = self.pieces.iter().position(|piece| piece.item_id == item_id).unwrap_or_else(|| {
-            for piece in &mut self.pieces {
-                piece.whole = true;
-            }
+            self.finish_pieces();
             let start = self.samples();
             self.pieces.push(Piece { item_id: item_id.to_owned(), start, ..Piece::default() });
             self.pieces.len() - 1
@@ -161,9 +162,19 @@ impl Reply {
         self.made = true;
         self.response = None;
         self.awaits_response = false;
+        self.finish_pieces();
+    }
+
+    /// Nothing more comes of what it has so far.
+    pub(super) fn finish_pieces(&mut self) {
         for piece in &mut self.pieces {
             piece.whole = true;
         }
+    }
+
+    /// A response is being made for it, or was asked for.
+    pub(super) fn is_being_made(&self) -> bool {
+        self.awaits_response || self.response.is_some()
     }
 
     /// Where the playout is, interpolated between the pacer's reports.

@@ -77,7 +77,11 @@ impl Conversation {
     fn refuse(&mut self, response_id: String) {
         self.tell(ClientEvent::Cancel { response_id });
         let awaiting = self.replies.iter().find(|reply| reply.awaits_response);
-        if let Some((epoch, exactly)) = awaiting.map(|reply| (reply.epoch, reply.exactly.clone())) {
+        let asked = awaiting.map(|reply| {
+            let words = if reply.awaits_tools { Some(&self.lines.filler) } else { reply.exactly.as_ref() };
+            (reply.epoch, words.cloned())
+        });
+        if let Some((epoch, exactly)) = asked {
             self.tell(ClientEvent::Ask { epoch, exactly });
         }
     }
@@ -91,7 +95,7 @@ impl Conversation {
         let epoch = reply.epoch;
         if reply.samples() + u64::from(samples) > MOST_SAMPLES {
             self.metric("answer_too_long");
-            self.reply_failed(epoch, LlmFailure::Unavailable);
+            self.model_failed(epoch, LlmFailure::Unavailable);
             return None;
         }
         reply.sound(now, item_id, samples);
@@ -111,6 +115,7 @@ impl Conversation {
         let making = self.replies.iter_mut().find(|reply| reply.response.as_deref() == Some(response_id));
         let Some(reply) = making else { return };
         reply.response = None;
+        reply.finish_pieces();
         let epoch = reply.epoch;
         if !reply.calls.is_empty() {
             return self.after_calls(epoch);

@@ -1,13 +1,13 @@
 //! The agent's voice: what it is asked to say, what of it is heard, and what is left of it when it is over.
 
-use shared::answering_machine;
+use shared::{answering_machine, spoken};
 
 use super::reply::{Kind, Reply, Source};
 use super::turns::Settled;
-use super::{Conversation, MOST_REPLIES, Order};
+use super::{Conversation, MOST_REPLIES, Order, phrases};
 use crate::dialogue::{
-    CallEvent, EndReason, Epoch, Latency, LlmFailure, Output, SAMPLES_PER_MS, Speaker, ToolOutcome, TurnRecord,
-    history::Entry,
+    CallEvent, EndReason, Epoch, Evidence, Latency, LlmFailure, Output, SAMPLES_PER_MS, Speaker, ToolOutcome,
+    TurnRecord, history::Entry,
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -32,7 +32,8 @@ impl Conversation {
     pub(super) fn say(&mut self, text: &str, kind: Kind, protected: bool, then_end: Option<EndReason>) {
         let by_model = !self.exact_by_voice && self.link.is_up();
         let mut reply = self.new_reply(kind, if by_model { Source::Model } else { Source::Voice });
-        reply.exactly = Some(text.to_owned());
+        // Figures are said, and noted, as words: a voice reads them as nobody would say them.
+        reply.exactly = Some(spoken::spoken(text, &self.settings.language).into_owned());
         reply.protected = protected;
         reply.then_end = then_end;
         self.begin_saying(reply);
@@ -328,6 +329,9 @@ impl Conversation {
     pub(super) fn keep(&mut self, turn: Settled) {
         match turn.speaker {
             Speaker::Human => {
+                if phrases::forbids_calls(&phrases::words(&turn.text)) {
+                    self.forbid_calls(Evidence::Phrase, None);
+                }
                 self.human_turns += 1;
                 // The turn holds them now.
                 self.unsettled = None;

@@ -32,6 +32,8 @@ pub enum Reason {
     KeysPressed,
     HumanSilent,
     ToolLate,
+    ToolSlow(Epoch),
+    LastWords,
     DrainOver,
     TimeForGoodbye,
     MaxDuration,
@@ -69,11 +71,12 @@ impl Conversation {
             earliest.offer(Some(CallTime::from_millis(NEVER_STARTED_MS)), Reason::NeverStarted);
             return earliest.0;
         }
-        if !self.is_closing() {
+        if !self.is_closing() && self.lingering.is_none() {
             earliest.offer(Some(limits.goodbye_at()), Reason::TimeForGoodbye);
         }
         let running = self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name));
         earliest.offer(running.map(|(since, ..)| since + ms(limits.tool_ms)), Reason::ToolLate);
+        earliest.offer(self.lingering.map(|(until, _)| until), Reason::LastWords);
         earliest.offer(self.link.deadline(), Reason::LinkLate);
         earliest.offer(self.turns.deadline(), Reason::TranscriptLate);
         earliest.offer(self.opening, Reason::HelloAwaited);
@@ -92,8 +95,11 @@ impl Conversation {
 
     fn offer_reply_deadlines(&self, earliest: &mut Earliest) {
         let limits = &self.settings.limits;
+        if let Some((at, epoch)) = self.tool_slow_at() {
+            earliest.offer(Some(at), Reason::ToolSlow(epoch));
+        }
         for (at, reply) in self.replies.iter().enumerate() {
-            if !reply.made && !reply.awaits_tools {
+            if !reply.made && (!reply.awaits_tools || reply.is_being_made()) {
                 let wait = if reply.source == Source::Model { limits.first_token_ms } else { limits.first_audio_ms };
                 // What lies ready is played first, if its turn has come.
                 let since = reply.moved.max(reply.asked);
@@ -118,6 +124,7 @@ impl Conversation {
             && self.opening.is_none()
             && self.machine.is_none()
             && self.voice.speaking.is_none()
+            && self.lingering.is_none()
             && self.voice.keys.is_none();
         if is_quiet && self.link.is_up() {
             let wait = if self.reprompts == 0 { limits.silence_ms } else { limits.silence_again_ms };
@@ -160,7 +167,16 @@ impl Conversation {
             Reason::KeysPressed => self.keys_pressed(),
             Reason::HumanSilent => self.human_silent(),
             Reason::ToolLate => self.tool_late(),
-            Reason::DrainOver => self.end(EndReason::HandedOver, true),
+            Reason::ToolSlow(epoch) => self.fill_wait(epoch),
+            Reason::LastWords => {
+                if let Some((_, reason)) = self.lingering {
+                    self.end(reason, false);
+                }
+            }
+            Reason::DrainOver => {
+                let reason = self.lingering.map_or(EndReason::HandedOver, |(_, reason)| reason);
+                self.end(reason, self.lingering.is_none());
+            }
             Reason::TimeForGoodbye => self.say_time_is_up(),
             Reason::MaxDuration => {
                 self.event(CallEvent::TimedOut { waiting_for: "max_duration" });
@@ -171,7 +187,7 @@ impl Conversation {
 
     fn sound_late(&mut self, epoch: Epoch) {
         match self.reply(epoch).map(|reply: &mut Reply| reply.source) {
-            Some(Source::Model) => self.reply_failed(epoch, LlmFailure::TimedOut),
+            Some(Source::Model) => self.model_failed(epoch, LlmFailure::TimedOut),
             Some(Source::Voice | Source::Recording) => self.on_voice_failed(epoch),
             None => {}
         }

@@ -87,8 +87,20 @@ fn phone(scenario: usize, person: usize) -> String {
 }
 
 async fn start(client: &Client, settings: &TurnsSettings, at: usize, scenario: &Scenario) -> anyhow::Result<()> {
+    let tools: Vec<Value> = scenario
+        .tool_ms
+        .iter()
+        .map(|ms| {
+            json!({"name": "check_availability", "description": "Whether a flat is still free.",
+                "url": format!("{}/__sandbox/tool?ms={ms}", settings.world),
+                "arguments": [{"name": "flat", "description": "its number"}]})
+        })
+        .collect();
     let agent = client
-        .post("/voice-agents", json!({"name": scenario.name, "settings": {"greeting": scenario.greeting}}))
+        .post(
+            "/voice-agents",
+            json!({"name": scenario.name, "settings": {"greeting": scenario.greeting, "tools": tools}}),
+        )
         .await?["id"]
         .as_i64()
         .context("the new voice agent has no id")?;

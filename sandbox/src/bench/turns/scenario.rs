@@ -51,17 +51,24 @@ pub struct Scenario {
     /// The agent's first words: what the human answers.
     pub greeting: &'static str,
     pub line: LineConditions,
+    /// The agent has a tool that takes so long, in ms.
+    pub tool_ms: Option<u64>,
     /// What different people do; each is one call.
     pub people: Vec<Vec<Does>>,
 }
 
 impl Scenario {
     fn new(name: &'static str, greeting: &'static str, people: Vec<Vec<Does>>) -> Self {
-        Self { name, greeting, line: LineConditions::default(), people }
+        Self { name, greeting, line: LineConditions::default(), tool_ms: None, people }
     }
 
     fn over(mut self, line: LineConditions) -> Self {
         self.line = line;
+        self
+    }
+
+    fn with_tool(mut self, takes_ms: u64) -> Self {
+        self.tool_ms = Some(takes_ms);
         self
     }
 }
@@ -146,6 +153,7 @@ pub fn suite() -> Vec<Scenario> {
     };
     let noisy = LineConditions { noise: 200, ..LineConditions::default() };
     let echoing = LineConditions { noise: 60, echo_percent: 6, echo_ms: 120 };
+    let loudspeaker = LineConditions { noise: 60, echo_percent: 25, echo_ms: 180 };
     vec![
         Scenario::new("closed answer", GOOD_TIME, short(&["Yes.", "Yes, sure.", "No.", "Okay."])),
         Scenario::new("greeted by name", BY_NAME, short(&["Yes.", "Speaking."])),
@@ -272,6 +280,16 @@ pub fn suite() -> Vec<Scenario> {
             ],
         )
         .over(echoing),
+        Scenario::new(
+            "loudspeaker",
+            LONG,
+            vec![
+                vec![Does::Listens, says("Yes, sure."), Does::Listens],
+                vec![Does::Listens, says("I am looking for a two bedroom flat."), Does::Listens],
+            ],
+        )
+        .over(loudspeaker),
+        Scenario::new("slow tool", GOOD_TIME, short(&["Is flat three still available?"])).with_tool(2_500),
         Scenario::new(
             "ringback at the start",
             GOOD_TIME,

@@ -150,3 +150,80 @@ fn a_tool_that_fails_or_is_late_is_noted_and_the_model_told_so_once() {
     assert!(story.contains("event    tool_failed"), "{story}");
     assert_eq!(story.matches("output   c-check_flat").count(), 1, "{story}");
 }
+
+fn flat_is_free(call: &mut Rehearsal, ms: u64) {
+    let outcome = ToolOutcome::Ok(r#"{"free":true}"#.to_owned());
+    call.give(ms, Input::ToolResult { call_id: "c-check_flat".to_owned(), outcome });
+}
+
+#[test]
+fn a_second_of_silence_behind_a_slow_tool_is_bridged_once_and_the_answer_follows_in_the_same_reply() {
+    let mut call = with_a_tool();
+    asks_the_tool(&mut call);
+    call.until(5_490);
+    assert!(!call.has("exactly"), "{}", call.story());
+    call.until(5_510);
+    assert!(call.has("exactly  e2 One moment, let me check."), "{}", call.story());
+    let bridge = call.response(5_600, Some(2));
+    call.sound(5_700, &bridge, "One moment, let me check.", 1_500);
+    call.give(5_710, Input::PlayoutStarted { epoch: Epoch(2) });
+    // It is here before the line has been made: it waits for its end, and does not break it off.
+    flat_is_free(&mut call, 5_800);
+    assert!(!call.has("output") && !call.has("cancel"), "{}", call.story());
+    call.done(5_900, &bridge, Status::Completed);
+    assert!(call.has(r#"output   c-check_flat {"free":true}"#) && call.has("ask      e2"), "{}", call.story());
+    let answer = call.response(6_000, Some(2));
+    call.sound(6_100, &answer, "Yes, it is free.", 1_000);
+    call.done(6_110, &answer, Status::Completed);
+    call.plays_out(8_300, Epoch(2));
+    let story = call.story();
+    assert!(story.contains("record   Agent: One moment, let me check. Yes, it is free."), "{story}");
+    assert_eq!(story.matches("exactly").count(), 1, "{story}");
+}
+
+#[test]
+fn a_quick_tool_is_not_bridged_and_one_that_outlasts_the_bridge_is_waited_for_in_silence() {
+    let mut quick = with_a_tool();
+    asks_the_tool(&mut quick);
+    flat_is_free(&mut quick, 5_400);
+    quick.until(5_600);
+    assert!(!quick.has("exactly") && quick.has("ask      e2"), "{}", quick.story());
+
+    let mut slow = with_a_tool();
+    asks_the_tool(&mut slow);
+    slow.answers(5_600, Some(2), "One moment, let me check.", 1_500);
+    slow.plays_out(7_200, Epoch(2));
+    flat_is_free(&mut slow, 9_400);
+    let story = slow.story();
+    assert_eq!(story.matches("exactly").count(), 1, "{story}");
+    assert!(story.ends_with("ask      e2"), "{story}");
+}
+
+#[test]
+fn a_bridge_that_does_not_come_holds_nothing_up() {
+    let mut call = with_a_tool();
+    asks_the_tool(&mut call);
+    call.until(5_550);
+    // Its response is begun and says nothing.
+    call.response(5_600, Some(2));
+    flat_is_free(&mut call, 6_000);
+    call.until(14_000);
+    let story = call.story();
+    assert!(story.contains("cancel   r3") && story.contains(r#"output   c-check_flat {"free":true}"#), "{story}");
+    assert!(story.contains("ask      e2"), "{story}");
+}
+
+#[test]
+fn whoever_speaks_while_a_wait_is_bridged_is_listened_to() {
+    let mut call = with_a_tool();
+    asks_the_tool(&mut call);
+    call.until(5_550);
+    let bridge = call.response(5_600, Some(2));
+    call.sound(5_700, &bridge, "One moment, let me check.", 1_500);
+    call.give(5_710, Input::PlayoutStarted { epoch: Epoch(2) });
+    call.hear(6_300, ServerEvent::SpeechStarted { item_id: "h2".into() });
+    assert!(call.has("cancel   r3") && call.has("clear    e2"), "{}", call.story());
+    // What it finds out later starts nothing.
+    flat_is_free(&mut call, 6_600);
+    assert!(!call.has("ask"), "{}", call.story());
+}

@@ -147,3 +147,59 @@ fn a_number_that_is_keyed_in_is_told_to_the_model() {
     call.until(5_000);
     assert!(call.has("tell     Human: (pressed the keys 42)") && call.has("ask      e2"), "{}", call.story());
 }
+
+/// Somebody says something, and it is not written down yet.
+fn says_and_hangs_up() -> Rehearsal {
+    let mut call = Rehearsal::greeted();
+    call.give(3_080, Input::VoiceStarted { began: CallTime::from_millis(3_000) });
+    call.hear(3_150, ServerEvent::SpeechStarted { item_id: "h1".into() });
+    call.give(3_900, Input::VoiceStopped { ended: CallTime::from_millis(3_700) });
+    call.hear(4_200, ServerEvent::SpeechStopped { item_id: "h1".into(), speech_ms: None });
+    call.hear(4_200, ServerEvent::Committed { item_id: "h1".into() });
+    call.give(4_300, Input::StreamStopped { reason: StreamEnd::HungUp });
+    call
+}
+
+#[test]
+fn the_last_words_of_somebody_who_hangs_up_are_waited_for_and_heeded() {
+    let mut call = says_and_hangs_up();
+    assert!(!call.has("ended"), "{}", call.story());
+    // The server's answer to them is of no use any more.
+    call.response(4_350, None);
+    assert!(call.has("cancel"), "{}", call.story());
+    call.transcribed(4_800, "h1", "Do not call me again.");
+    let story = call.story();
+    assert!(story.contains("event    do_not_call_requested"), "{story}");
+    assert!(story.contains("record   Human: Do not call me again.") && story.contains("ended"), "{story}");
+}
+
+#[test]
+fn last_words_that_are_not_written_down_hold_nothing_up_for_long() {
+    let mut call = says_and_hangs_up();
+    call.until(5_750);
+    assert!(!call.has("ended"), "{}", call.story());
+    call.until(5_850);
+    assert!(call.has("ended"), "{}", call.story());
+
+    let mut call = Rehearsal::greeted();
+    call.give(3_000, Input::StreamStopped { reason: StreamEnd::HungUp });
+    assert!(call.has("ended"), "nobody was saying anything: {}", call.story());
+}
+
+#[test]
+fn a_short_word_that_the_server_hears_late_stands_where_it_was_said() {
+    let mut call = Rehearsal::greeted();
+    call.give(3_080, Input::VoiceStarted { began: CallTime::from_millis(3_000) });
+    call.give(3_450, Input::VoiceStopped { ended: CallTime::from_millis(3_300) });
+    call.hear(3_500, ServerEvent::SpeechStarted { item_id: "h1".into() });
+    call.hear(3_900, ServerEvent::SpeechStopped { item_id: "h1".into(), speech_ms: None });
+    call.hear(3_900, ServerEvent::Committed { item_id: "h1".into() });
+    let at = call.at(4_300);
+    call.conversation.hear(at, ServerEvent::Transcribed { item_id: "h1".into(), text: "Yes.".into() });
+    let turn = std::iter::from_fn(|| call.conversation.poll()).find_map(|order| match order {
+        Order::Do(Output::Record(turn)) => Some(turn),
+        _ => None,
+    });
+    let turn = turn.expect("a turn");
+    assert_eq!((turn.started.as_millis(), turn.ended.as_millis()), (3_000, 3_300));
+}

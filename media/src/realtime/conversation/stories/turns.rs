@@ -14,6 +14,7 @@ fn the_greeting_is_asked_for_word_for_word_and_a_turn_is_answered_by_the_server(
         call.story(),
         told(
             "
+            0 listen for beep
             0 open     0 items
             300 exactly  e1 Hello, this is an AI.
             560 whole    e1
@@ -151,6 +152,7 @@ fn the_servers_answer_to_a_hello_is_refused_and_the_greeting_asked_for_again() {
         call.story(),
         told(
             "
+            0 listen for beep
             0 open     0 items
             1500 exactly  e1 Hello, this is an AI.
             1510 cancel   r1
