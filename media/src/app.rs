@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
+use shared::http_tool::client::HttpTools;
 use shared::storage::Storage;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Config,
-    http_tools::HttpTools,
     pacer::PacerSettings,
     providers::Providers,
     ringing::Ringing,

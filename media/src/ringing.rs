@@ -9,14 +9,10 @@ use std::{
     time::Duration,
 };
 
-use shared::{id::CallId, voice_agent::VoiceAgentSettings};
+use shared::{id::CallId, persona::opening_language, voice_agent::VoiceAgentSettings};
 use tokio::time::{Instant, timeout};
 
-use crate::{
-    app::App,
-    latency::Trick,
-    session::{Speech, opening_language},
-};
+use crate::{app::App, latency::Trick, session::Speech};
 
 /// Carriers let a phone ring for half a minute, or a minute at most.
 const RINGS_FOR: Duration = Duration::from_secs(60);

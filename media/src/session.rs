@@ -32,7 +32,6 @@ use crate::{
     carrier::{Carrier, CarrierEvent, Reader, SAMPLE_RATE_HZ, StreamStart},
 };
 use actor::Actor;
-pub(crate) use briefing::opening_language;
 pub(crate) use speech::Speech;
 
 /// The carrier sends `start` right after the handshake; a socket that does not is not a call.

@@ -7,13 +7,11 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::{
-    call::{Call, Carrier},
+    call::Carrier,
     call_event::{self, NewEvent},
     clock::Clock,
-    conversation::{self, Disposition},
-    do_not_call,
+    conversation, conversation_event,
     id::{AccountId, CallId},
-    lead,
     ledger::{self, Used},
     outgoing_message,
     phone::Phone,
@@ -157,35 +155,7 @@ impl Store {
     /// Stores an event, with what it means for the lead, in one transaction.
     pub async fn event(&self, held: &Held, event: &CallEvent, at: DateTime<Utc>) -> sqlx::Result<()> {
         let mut tx = self.db.begin().await?;
-        match event {
-            CallEvent::DoNotCallRequested { note, .. } => {
-                do_not_call::opt_out(&mut tx, held.call_id, note.as_deref().unwrap_or("asked in the call"), at).await?;
-                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::DoNotCall).await?;
-            }
-            CallEvent::CallbackRequested { when, .. } => {
-                conversation::request_callback(&mut tx, held.account_id, held.call_id, when, at).await?;
-            }
-            CallEvent::TransferRequested { .. } => {
-                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Interested)
-                    .await?;
-            }
-            CallEvent::MachineAnswered { .. } => {
-                Call::answered_by_machine(&mut *tx, held.call_id).await?;
-                conversation::note_disposition(&mut *tx, held.account_id, held.call_id, Disposition::Voicemail).await?;
-            }
-            CallEvent::LanguageChanged { language } => lead::speaks(&mut *tx, held.call_id, language).await?,
-            CallEvent::EndRequested { disposition: Some(word) } => {
-                if let Some(disposition) = Disposition::ALL.into_iter().find(|known| known.as_str() == word) {
-                    conversation::note_disposition(&mut *tx, held.account_id, held.call_id, disposition).await?;
-                }
-            }
-            _ => {}
-        }
-        let data = serde_json::to_value(event).unwrap_or_default();
-        let kind = data.get("kind").and_then(Value::as_str).unwrap_or("conversation").to_owned();
-        let event =
-            NewEvent { account_id: held.account_id, call_id: Some(held.call_id), lead_id: None, kind: &kind, data, at };
-        call_event::record(&mut *tx, event).await?;
+        conversation_event::store(&mut tx, held.account_id, held.call_id, event, at).await?;
         tx.commit().await
     }
 

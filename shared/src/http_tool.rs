@@ -1,8 +1,10 @@
 //! An account's own tools: addresses that the voice agent may ask in the middle of a call ("is flat 302 still free?").
 //!
-//! A tool is data of the voice agent. `media` sends `POST` with a JSON body, signed with the account's own secret, and gives the
+//! A tool is data of the voice agent. Whoever holds its call ([`client`]) sends `POST` with a JSON body, signed with the account's own secret, and gives the
 //! model what comes back. It reaches only public addresses: whoever can write a voice agent must not be able to look around in
 //! the network that it runs in.
+
+pub mod client;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -7,8 +7,10 @@
 //! change and the jobs it causes are written in one transaction.
 
 pub mod account;
+pub mod agent_tool;
 pub mod alert;
 pub mod alert_watch;
+pub mod answering_machine;
 pub mod api_key;
 pub mod breaker;
 pub mod call;
@@ -22,6 +24,7 @@ pub mod carrier_event;
 pub mod clock;
 pub mod consent;
 pub mod conversation;
+pub mod conversation_event;
 pub mod db;
 pub mod dial;
 pub mod dispatch;
@@ -45,7 +48,10 @@ pub mod opt_out_words;
 pub mod outgoing_message;
 pub mod outlook;
 pub mod pace;
+pub mod persona;
 pub mod phone;
+pub mod phrases;
+pub mod playbook;
 pub mod preflight;
 pub mod price_book;
 pub mod provider;
@@ -58,6 +64,7 @@ pub mod retention;
 pub mod retry_policy;
 pub mod settle;
 pub mod signature;
+pub mod spoken;
 pub mod storage;
 pub mod stream;
 pub mod sweep;

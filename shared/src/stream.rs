@@ -1,17 +1,19 @@
 //! The carrier's stream of an answered call, as the database sees it: who expects it, who holds it, how far it is.
 
+mod briefing;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::call::{Call, CallStatus, Carrier, StatusUpdate};
-use crate::callback::CallbackTerms;
 use crate::id::{AccountId, CallId, CampaignId, LeadId};
 use crate::resumption;
-use crate::turn::{self, Turn};
+use crate::turn;
 use crate::voice_agent::VoiceAgentSettings;
-use crate::voicemail_recording::VoicemailRecording;
+
+pub use briefing::{Briefing, Comeback};
 
 /// The live call that a stream belongs to, by the carrier's own call id.
 ///
@@ -98,53 +100,12 @@ pub async fn ringing(db: impl PgExecutor<'_>, call_id: CallId) -> sqlx::Result<O
     }))
 }
 
-/// All that a voice agent must know before it speaks.
-#[derive(Clone, Debug)]
-pub struct Briefing {
-    pub call_id: CallId,
-    pub account_id: AccountId,
-    pub campaign_id: Option<CampaignId>,
-    pub lead_id: Option<LeadId>,
-    pub attempt: i32,
-    pub settings: VoiceAgentSettings,
-    /// BCP 47: what the conversation had gone over to before it broke off.
-    pub language: Option<String>,
-    /// The campaign wants its calls recorded, and so does the voice agent.
-    pub records: bool,
-    /// What the campaign has to say to an answering machine.
-    pub voicemail_message: Option<String>,
-    /// What it plays to one instead, where it can be had.
-    pub voicemail_recording: Option<VoicemailRecording>,
-    /// What the list says about the human: `name`, `property_type`, `location`, `budget`, `language`, and its own columns.
-    pub lead: serde_json::Map<String, serde_json::Value>,
-    /// Answers noted and turns heard before, when a conversation comes back in the middle of its call.
-    pub answers: serde_json::Map<String, serde_json::Value>,
-    pub turns: Vec<Turn>,
-    /// The carrier took whoever answered for a machine, before it connected them.
-    pub answered_by_machine: bool,
-    /// When the human can be called back; `None`: not by a campaign.
-    pub callbacks: Option<CallbackTerms>,
-    /// `None` for the call's first stream.
-    pub comeback: Option<Comeback>,
-}
-
 /// Words that belong to no settled turn yet. Milliseconds since the conversation began.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unsettled {
     pub text: String,
     pub began_ms: i64,
     pub ended_ms: i64,
-}
-
-/// How a conversation comes back whose earlier stream is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Comeback {
-    /// Since the conversation began (wall clock).
-    pub elapsed: Duration,
-    /// Between two turns, by a process that left: the human need not have noticed.
-    pub handed_over: bool,
-    /// The agent was saying goodbye.
-    pub closing: bool,
 }
 
 /// A stream as it comes in.
@@ -202,58 +163,7 @@ pub async fn begin(
     )
     .execute(&mut *db)
     .await?;
-    let known = sqlx::query!(
-        r#"
-        select v.settings, c.answered_by is not distinct from 'machine' as "answered_by_machine!",
-            g.voicemail_message as "voicemail_message?", call_is_recorded(g.record, v.settings) as "records!",
-            g.voicemail_recording_key as "recording_key?", g.voicemail_recording_title as "recording_title?",
-            g.voicemail_recording_ms as "recording_ms?",
-            to_jsonb(l) - '{id,account_id,campaign_id,contact_id,import_id,phone,variables,next_at,created_at,updated_at,
-                status,attempts,priority,disposition,suppression_reason,score,callbacks_granted,last_attempt_at,
-                consent_basis,consent_at,consent_source}'::text[]
-                || coalesce(l.variables, '{}') as lead,
-            coalesce((select answers from conversations where call_id = c.id), '{}') as "answers!",
-            (select data->>'language' from call_events
-                where call_id = c.id and kind = 'language_changed' order by id desc limit 1) as language
-        from calls c
-        join voice_agent_versions v on v.voice_agent_id = c.voice_agent_id and v.version = c.voice_agent_version
-        left join campaigns g on g.id = c.campaign_id
-        left join leads l on l.id = c.lead_id
-        where c.id = $1
-        "#,
-        call_id as CallId,
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let object = |value: serde_json::Value| match value {
-        serde_json::Value::Object(map) => map,
-        _ => serde_json::Map::new(),
-    };
-    let mut lead = object(known.lead.unwrap_or_default());
-    lead.retain(|_, value| !value.is_null() && *value != serde_json::json!([]));
-    Ok(Some(Briefing {
-        call_id,
-        account_id: call.account_id,
-        campaign_id: call.campaign_id,
-        lead_id: call.lead_id,
-        attempt: call.attempt,
-        settings: serde_json::from_value(known.settings).unwrap_or_default(),
-        language: known.language,
-        records: known.records,
-        voicemail_message: known.voicemail_message,
-        voicemail_recording: match (known.recording_key, known.recording_title, known.recording_ms) {
-            (Some(object_key), Some(title), Some(duration_ms)) => {
-                Some(VoicemailRecording { object_key, title, duration_ms })
-            }
-            _ => None,
-        },
-        lead,
-        answered_by_machine: known.answered_by_machine,
-        answers: object(known.answers),
-        turns: turn::of_call(&mut *db, call_id).await?,
-        callbacks: CallbackTerms::load(db, call.campaign_id, call.lead_id, now).await?,
-        comeback,
-    }))
+    Ok(Some(briefing::read(db, &call, comeback, now).await?))
 }
 
 /// The call's earlier stream, if there was one: its last words become a turn, and it can write no sign of life any more. The outer

@@ -32,6 +32,24 @@ pub struct Turn {
     pub stages: serde_json::Value,
 }
 
+/// Words and pressed keys as one text.
+pub fn with_keys(spoken: &str, keys: &str) -> String {
+    let mut text = spoken.to_owned();
+    if !keys.is_empty() {
+        push_words(&mut text, &format!("(pressed the keys {keys})"));
+    }
+    text
+}
+
+/// Appends with one space between.
+pub fn push_words(text: &mut String, more: &str) {
+    let more = more.trim();
+    if !text.is_empty() && !more.is_empty() && !text.ends_with(char::is_whitespace) {
+        text.push(' ');
+    }
+    text.push_str(more);
+}
+
 /// Stores a turn; one that is stored already (same side, same beginning) stays as it was, so a repeated write is harmless. Where
 /// its `seq` is taken by another turn, it goes behind the last: a stream that came back may have begun before the old one's last
 /// words arrived, and neither's may be lost.

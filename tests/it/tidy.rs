@@ -104,6 +104,7 @@ fn what_decides_has_no_world_in_it() {
         [
             "media/src/realtime/wire.rs",
             "media/src/session/reservoir.rs",
+            "shared/src/agent_tool.rs",
             "shared/src/calling_window.rs",
             "shared/src/consent.rs",
             "shared/src/forecast.rs",
@@ -112,7 +113,15 @@ fn what_decides_has_no_world_in_it() {
             "shared/src/forecast/timeline.rs",
             "shared/src/guard.rs",
             "shared/src/opt_out_words.rs",
+            "shared/src/phrases.rs",
+            "shared/src/answering_machine.rs",
+            "shared/src/persona.rs",
+            "shared/src/playbook.rs",
+            "shared/src/playbook/greeting.rs",
+            "shared/src/playbook/lines.rs",
+            "shared/src/playbook/prompt.rs",
             "shared/src/retry_policy.rs",
+            "shared/src/spoken.rs",
         ]
         .map(PathBuf::from),
     );

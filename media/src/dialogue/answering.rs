@@ -1,12 +1,15 @@
 //! The model's answer: asking, its text, its tool calls, its failures.
 
+use shared::agent_tool::{self, Deed, Effect};
+use shared::conversation_event::{CallEvent, EndReason, Evidence, LlmFailure};
+
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
-use super::input::{LlmFailure, LlmFinish, ToolOutcome};
-use super::output::{CallEvent, EndReason, Evidence, Output};
+use super::input::{LlmFinish, ToolOutcome};
+use super::output::Output;
 use super::reply::{Kind, OpenAsk, Reply};
 use super::resuming::CARRY_ON;
-use super::tools::{self, Deed};
+use super::tools;
 use super::{Dialogue, HumanTurn, Latency, Message, phrases};
 
 /// For the model, when it has gone on without what it had asked for.
@@ -166,7 +169,7 @@ impl Dialogue {
         if refused {
             return self.refuse_call(&id, name, "too many calls");
         }
-        if !tools::is_built_in(&name) {
+        if !agent_tool::is_built_in(&name) {
             if self.settings.tools.iter().any(|tool| tool.name == name) {
                 self.emit(Output::RunTool { call_id: id, name, arguments });
             } else {
@@ -174,7 +177,8 @@ impl Dialogue {
             }
             return;
         }
-        let deed = tools::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        let means = self.settings.means();
+        let deed = agent_tool::parse(&name, &arguments).and_then(|call| agent_tool::deed(call, &means));
         match deed {
             Ok(deed) => self.carry_out(&id, deed),
             Err(problem) => self.refuse_call(&id, name, problem),
@@ -196,11 +200,11 @@ impl Dialogue {
                 self.forbid_calls(Evidence::Tool, note);
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
-            Deed::Done { output, told } => {
-                if let Output::RecordAnswer { field, value, .. } = &*output {
+            Deed::Done { effect, told } => {
+                if let Effect::Answer { field, value } = &effect {
                     self.history.collected.insert(field.clone(), value.clone());
                 }
-                self.emit(*output);
+                self.emit(tools::output(effect, self.now));
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
         }
@@ -247,7 +251,7 @@ impl Dialogue {
         }
         reply.awaits_tools = false;
         // With a question asked and only notes taken, a further request would only make the model repeat itself.
-        let only_notes = calls.iter().all(|call| tools::is_built_in(&call.name));
+        let only_notes = calls.iter().all(|call| agent_tool::is_built_in(&call.name));
         let asked = reply.speech.sent(round).ends_with('?');
         let out_of_rounds = reply.rounds.len() > self.settings.limits.tool_rounds as usize;
         if only_notes && asked || out_of_rounds && reply.says_something() {

@@ -1,8 +1,10 @@
 //! Both talk at once. In two stages: voice pauses the playout at once; words, or enough voice, give the reply up; otherwise
 //! it goes on from the word where it was paused.
 
+use shared::conversation_event::CallEvent;
+
 use super::input::{CallTime, ToolOutcome};
-use super::output::{CallEvent, Output};
+use super::output::Output;
 use super::reply::{Kind, Reply};
 use super::{Cut, Dialogue, Duck, ms, phrases};
 

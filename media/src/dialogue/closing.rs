@@ -1,8 +1,10 @@
 //! The ways to the end. Each has a reason, and each ends within a bound.
 
+use shared::conversation_event::EndReason;
+
 use super::Dialogue;
 use super::input::ToolOutcome;
-use super::output::{EndReason, Output};
+use super::output::Output;
 use super::reply::Kind;
 
 impl Dialogue {

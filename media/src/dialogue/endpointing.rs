@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use shared::phrases;
+
 use super::input::CallTime;
-use super::phrases;
 use super::settings::EndpointingSettings;
 use super::utterance::Utterance;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use shared::turn::push_words;
 
 use super::output::Speaker;
 
@@ -112,7 +113,7 @@ impl History {
         let mut text = String::new();
         for entry in &self.entries {
             if let Entry::Human(said) = entry {
-                super::utterance::push_words(&mut text, said);
+                push_words(&mut text, said);
             }
         }
         text
@@ -162,7 +163,7 @@ impl History {
                     // Cut off, then taken up again: to the model it is one sentence.
                     let stem = text.trim_end_matches('—').trim_end().to_owned();
                     *text = stem;
-                    super::utterance::push_words(text, &shown(more, *cut));
+                    push_words(text, &shown(more, *cut));
                     calls.clone_into(tool_calls);
                     answer(&mut messages, calls, answers);
                 }

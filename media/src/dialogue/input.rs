@@ -13,6 +13,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::conversation_event::LlmFailure;
 
 use super::history::ToolCall;
 
@@ -95,30 +96,6 @@ pub enum LlmFinish {
     Length,
     /// Refusal or content filter.
     Refused,
-}
-
-/// Why a request to the language model failed, by what may be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LlmFailure {
-    /// Connection, 5xx, cut stream: another try may work.
-    Unavailable,
-    /// 429 with a wait: another try (the driver may already have moved to its fallback provider) may work.
-    RateLimited,
-    /// Nothing came in time. The dialogue produces this itself as well.
-    TimedOut,
-    /// The provider will not answer this conversation.
-    Refused,
-    /// Wrong key, no credit, unknown model, bad request: the same request can never work.
-    Misconfigured,
-    /// It ended without text and without a tool call.
-    Empty,
-}
-
-impl LlmFailure {
-    pub(crate) fn worth_a_retry(self) -> bool {
-        !matches!(self, Self::Misconfigured)
-    }
 }
 
 /// How the carrier's stream came to its end.

@@ -4,9 +4,10 @@
 //! Letters cannot be mistaken, so one word of them is enough at the beginning. Everything else is the provider's word for a few
 //! sounds: everybody in India says "yes", "okay" and "two BHK" in the middle of any language.
 
+use shared::conversation_event::CallEvent;
 use shared::language::{self, Language};
 
-use super::output::{CallEvent, Output};
+use super::output::Output;
 use super::{Dialogue, phrases};
 
 /// In the middle of a conversation so many words make a change of language; a single foreign one does not.

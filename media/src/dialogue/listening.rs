@@ -1,11 +1,14 @@
 //! The human's turn: from the first sound to the decision that it is over.
 
-use super::output::{CallEvent, EndReason, Evidence, Output, Speaker, TurnRecord};
+use shared::conversation_event::{CallEvent, EndReason, Evidence};
+use shared::playbook::prompt;
+use shared::turn::push_words;
+
+use super::output::{Output, Speaker, TurnRecord};
 use super::reply::{Draft, Kind};
 use super::settings::Opening;
-use super::utterance::{Utterance, push_words, without_taken};
+use super::utterance::{Utterance, without_taken};
 use super::{CallTime, Dialogue, HumanTurn, Latency, ms, phrases};
-use crate::playbook::prompt;
 
 /// Speculative requests per turn: a hesitant speaker must not cost a request per breath.
 const MOST_DRAFTS: u32 = 3;

@@ -2,54 +2,20 @@
 //! for an answer, and by the carrier's own verdict. No person is made to wait for any of it, and nobody who has answered like a
 //! person is hung up on because a carrier thinks otherwise.
 
-use std::time::Duration;
+use shared::answering_machine::{OnMachine, as_text, may_be};
+use shared::conversation_event::{CallEvent, EndReason};
+use shared::playbook::prompt;
 
 use super::input::CallTime;
-use super::output::{CallEvent, EndReason, Output};
+use super::output::Output;
 use super::reply::Kind;
-use super::settings::{DialogueSettings, OnMachine};
+use super::settings::DialogueSettings;
 use super::{Dialogue, ms, phrases};
-use crate::playbook::prompt;
 
-/// A machine speaks first. Later on, such words are a person's, about machines.
-const LISTEN_FOR_MS: u64 = 25_000;
-/// Turns in which it may have said it: its greeting may be heard in two pieces.
-const MOST_TURNS: u32 = 2;
 /// Without a beep the message follows this much silence after the greeting.
 const SILENCE_MS: u64 = 2_500;
 /// A greeting that goes on for longer is not waited for.
 const LONGEST_GREETING_MS: u64 = 30_000;
-
-/// People who pick up talk for a second or two.
-const LONG_GREETING: Duration = Duration::from_millis(5_000);
-/// So much voice before a beep is a greeting, whatever its words are.
-const GREETING_BEFORE_BEEP: Duration = Duration::from_millis(3_000);
-
-/// What else speaks for a machine, beside its words.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Suspicion {
-    /// A tone was heard.
-    pub(crate) beeped: bool,
-    /// The carrier takes it for one.
-    pub(crate) carrier: bool,
-    /// The longest voice without an answer of ours in between.
-    pub(crate) voice: Duration,
-}
-
-impl Suspicion {
-    /// What it is that has said these words.
-    pub(crate) fn machine(&self, words: &[String]) -> Option<phrases::Machine> {
-        let greets = self.beeped && self.voice >= GREETING_BEFORE_BEEP;
-        let odd = self.beeped || self.carrier || self.voice >= LONG_GREETING;
-        phrases::machine(words)
-            .or_else(|| (greets || odd && phrases::may_be_a_machines(words)).then_some(phrases::Machine::Voicemail))
-    }
-}
-
-/// May somebody whose words these are be a machine?
-pub(crate) fn may_be(now: CallTime, human_turns: u32) -> bool {
-    now <= CallTime::from_millis(LISTEN_FOR_MS) && human_turns <= MOST_TURNS
-}
 
 /// Waiting for the beep, to leave what there is to leave.
 #[derive(Debug, Clone)]
@@ -113,11 +79,6 @@ impl Waiting {
     }
 }
 
-/// What stands for a recording in the transcript.
-pub(crate) fn as_text(title: &str) -> String {
-    format!("[Recording: {title}]")
-}
-
 impl Dialogue {
     /// After new words, or something else that speaks for one: is it a machine?
     pub(super) fn look_for_machine(&mut self) {
@@ -129,7 +90,7 @@ impl Dialogue {
     }
 
     fn may_be_machine(&self) -> bool {
-        may_be(self.now, self.human_turns) && !self.machine_found && self.history.gap.is_none()
+        may_be(self.now.as_duration(), self.human_turns) && !self.machine_found && self.history.gap.is_none()
     }
 
     fn first_words(&self) -> Vec<String> {

@@ -23,7 +23,6 @@ mod languages;
 mod listening;
 pub(crate) mod machine;
 pub mod output;
-pub(crate) mod phrases;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -44,16 +43,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::agent_tool;
+use shared::answering_machine::Suspicion;
 use shared::language::Language;
+use shared::phrases;
+use shared::playbook::Lines;
+use shared::turn::{push_words, with_keys};
 
 pub use history::{Gap, History, Message, Said, ToolCall};
-pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFailure, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
-pub use output::{CallEvent, EndReason, Evidence, Latency, Output, Speaker, ToolSpec, TurnRecord, UnsettledWords};
-pub use phrases::Machine;
-pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Facts, Limits, OnMachine, Opening};
+pub use input::{AskId, CallTime, CharAt, Epoch, Input, LlmFinish, SAMPLES_PER_MS, StreamEnd, ToolOutcome};
+pub use output::{Latency, Output, Speaker, TurnRecord, UnsettledWords};
+pub use settings::{BargeInSettings, DialogueSettings, EndpointingSettings, Limits, Opening};
+pub use shared::agent_tool::ToolSpec;
+pub use shared::answering_machine::OnMachine;
+pub use shared::conversation_event::{CallEvent, EndReason, Evidence, LlmFailure};
+pub use shared::persona::Facts;
 pub use timers::Reason;
 
-use crate::playbook::Lines;
 use endpointing::Endpointing;
 use reply::{Draft, Kind, Reply};
 use tools::Ledger;
@@ -112,7 +118,7 @@ struct HumanTurn {
 
 impl HumanTurn {
     fn text(&self) -> String {
-        utterance::with_keys(&self.spoken, &self.keys)
+        with_keys(&self.spoken, &self.keys)
     }
 }
 
@@ -186,7 +192,7 @@ pub struct Dialogue {
     barge_ins: u32,
     do_not_call: bool,
     machine_found: bool,
-    suspicion: machine::Suspicion,
+    suspicion: Suspicion,
     machine: Option<machine::Waiting>,
     /// As last given out.
     unsettled: Option<UnsettledWords>,
@@ -203,7 +209,7 @@ impl Dialogue {
         Self {
             lines: settings.fixed_lines(),
             system_prompt,
-            tools: tools::offered(&settings),
+            tools: settings.offered_tools(),
             now: CallTime::ZERO,
             outputs: VecDeque::new(),
             started: false,
@@ -240,7 +246,7 @@ impl Dialogue {
             barge_ins: 0,
             do_not_call: false,
             machine_found: false,
-            suspicion: machine::Suspicion::default(),
+            suspicion: Suspicion::default(),
             machine: None,
             unsettled: None,
             last_interaction: CallTime::ZERO,
@@ -447,14 +453,14 @@ impl Dialogue {
             ended: said.map(Utterance::ended).or(self.turn.as_ref().map(|turn| turn.ended))?,
         };
         if let Some(utterance) = said {
-            utterance::push_words(&mut words.text, &utterance.final_text());
+            push_words(&mut words.text, &utterance.final_text());
         }
         Some(words)
     }
 
     /// The tool outside that has been running for longest: since when, under which id, which.
     fn running_tool(&self) -> Option<(CallTime, String, String)> {
-        self.ledger.oldest_running().filter(|(_, _, name)| !tools::is_built_in(name))
+        self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name))
     }
 
     fn emit(&mut self, output: Output) {

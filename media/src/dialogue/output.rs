@@ -3,18 +3,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use shared::agent_tool::ToolSpec;
+use shared::conversation_event::{CallEvent, EndReason};
 
 use super::history::Message;
-use super::input::{AskId, CallTime, Epoch, LlmFailure, StreamEnd};
-use super::phrases::Machine;
-
-/// A function the model may call, as JSON Schema (strict: `additionalProperties: false`, every property required).
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ToolSpec {
-    pub name: String,
-    pub description: String,
-    pub parameters: serde_json::Value,
-}
+use super::input::{AskId, CallTime, Epoch, StreamEnd};
 
 /// An order to the driver.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,116 +138,6 @@ impl Latency {
         let (end, frame) = (self.speech_end?, self.first_frame_sent?);
         u64::try_from(frame.since(end).as_millis()).ok()
     }
-}
-
-/// How the dialogue came to know that somebody must not be called again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// The model called `mark_do_not_call`.
-    Tool,
-    /// A fixed phrase in the human's words.
-    Phrase,
-}
-
-/// Something worth a row in `call_events`. Serialises as `{"kind": "...", ...}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum CallEvent {
-    DoNotCallRequested {
-        evidence: Evidence,
-        note: Option<String>,
-    },
-    /// `when` is the model's ISO 8601 local time, or the human's words where it could not tell.
-    CallbackRequested {
-        when: String,
-        note: Option<String>,
-    },
-    TransferRequested {
-        note: Option<String>,
-    },
-    /// The model ended the call, with its word for the result (`qualified`, `not_interested`, `wrong_number`, ...).
-    EndRequested {
-        disposition: Option<String>,
-    },
-    SilencePrompted {
-        count: u32,
-    },
-    NothingUnderstood {
-        count: u32,
-    },
-    BargeIn {
-        heard_ms: u64,
-        of_ms: u64,
-    },
-    FalseBargeIn,
-    ReplyFailed {
-        failure: LlmFailure,
-        retried: bool,
-    },
-    SpeechFailed {
-        retried: bool,
-    },
-    ToolFailed {
-        name: String,
-        problem: &'static str,
-    },
-    TranscriptUnavailable,
-    TranscriptRecovered,
-    KeyPressed {
-        digits: String,
-    },
-    /// A phase was left because its time was over and nothing else had ended it.
-    TimedOut {
-        waiting_for: &'static str,
-    },
-    MachineAnswered {
-        machine: Machine,
-    },
-    /// The carrier takes somebody for a machine who has answered as a person.
-    MachineDoubted,
-    /// The human speaks another language, and the agent goes on in it.
-    LanguageChanged {
-        language: String,
-    },
-    /// Nobody hears or speaks the language that the call should have begun in: it is held in the voice agent's own.
-    LanguageNotReached {
-        language: String,
-        spoken: String,
-    },
-    Resumed,
-    /// The connection to a speech-to-speech model is gone. `cause` is the provider's word for it, `again`: another one is opened.
-    SpeechToSpeechLost {
-        cause: String,
-        again: bool,
-    },
-    /// A speech-to-speech model was to say the greeting word for word, and its own transcript differs.
-    GreetingChanged,
-}
-
-/// Why the call ended, as the dialogue saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// The agent said goodbye after `end_call`.
-    AgentFinished,
-    /// Goes on with a human: the carrier's next step connects them.
-    TransferToHuman,
-    /// A machine, or the carrier's own announcement; a message was left if there was one to leave.
-    MachineAnswered,
-    /// Nobody answered the re-prompts.
-    Silence,
-    /// The limit on a call's length.
-    MaxDuration,
-    LlmUnavailable,
-    SpeechUnavailable,
-    TranscriptUnavailable,
-    /// The human hung up (or the carrier's flow ended the stream).
-    HumanHungUp,
-    /// The stream broke; a reconnect may resume the conversation.
-    StreamLost,
-    /// This process is leaving; a reconnect resumes the conversation elsewhere.
-    HandedOver,
 }
 
 impl From<StreamEnd> for EndReason {

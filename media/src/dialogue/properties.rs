@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::playbook::Playbook;
+use shared::playbook::Playbook;
 
 /// Something happens, to the newest request or reply or to one of those before it (`back`).
 #[derive(Debug, Clone)]

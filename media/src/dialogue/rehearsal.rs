@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::*;
-use crate::playbook::Playbook;
+use shared::playbook::Playbook;
 
 const STEP_MS: u64 = 10;
 const MS_PER_CHAR: u64 = 60;

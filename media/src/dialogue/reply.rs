@@ -1,10 +1,12 @@
 //! One reply of the agent while it lives: what was asked, what was sent to speech, what was heard.
 
+use shared::conversation_event::{EndReason, LlmFailure};
+
 use super::Cut;
 use super::clauses::Splitter;
 use super::history::{Entry, ToolCall};
-use super::input::{AskId, CallTime, Epoch, LlmFailure, LlmFinish, SAMPLES_PER_MS};
-use super::output::{EndReason, Latency};
+use super::input::{AskId, CallTime, Epoch, LlmFinish, SAMPLES_PER_MS};
+use super::output::Latency;
 use super::speech::Speech;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! A conversation that was broken off is taken up where it was: no second greeting, nothing asked that is known, no word lost
 //! that the human said.
 
+use shared::conversation_event::{CallEvent, EndReason};
+use shared::turn::push_words;
+
 use super::clauses::Splitter;
 use super::history::{Entry, Gap};
-use super::output::{CallEvent, EndReason};
 use super::reply::Kind;
-use super::utterance::push_words;
 use super::{Dialogue, phrases};
 
 /// A question of so few words ("Is that still right?") says nothing without the sentence before it.

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use shared::agent_tool::{self, Means, ToolSpec};
+use shared::answering_machine::OnMachine;
 use shared::callback::CallbackTerms;
-use shared::language::{self, Language};
 use shared::outgoing_message::MessageTemplate;
+use shared::persona::Facts;
+use shared::playbook::greeting::OwnGreeting;
+use shared::playbook::{Lines, Playbook, prompt};
 
 use super::input::CallTime;
-use super::output::ToolSpec;
-use crate::playbook::{Lines, Playbook, prompt};
-
-/// What is known about the person, by name (`lead_name`, `property_type`, `budget`, `location`, `agent_name`, ...): the
-/// variables of greeting and prompt. Values come from uploads, so they are data and never instructions.
-pub type Facts = BTreeMap<String, String>;
 
 #[derive(Debug, Clone)]
 pub struct DialogueSettings {
@@ -30,7 +28,7 @@ pub struct DialogueSettings {
     pub lines: Option<Lines>,
     /// By tag or by bare language (`hi`): the greeting in languages other than the usual one. Before `greeting`.
     pub greetings: BTreeMap<String, String>,
-    /// Replaces the playbook's greeting. May hold `{variables}`. For an inbound call give the playbook's `inbound_greeting`.
+    /// Replaces the playbook's greeting. May hold `{variables}`.
     pub greeting: Option<String>,
     pub opening: Opening,
     /// Local date, time and zone where the human is, for "tomorrow at five" in the prompt: `Saturday 21 November 2026,
@@ -98,6 +96,22 @@ impl DialogueSettings {
         self.lines.clone().unwrap_or_else(|| Lines::for_language(&self.language))
     }
 
+    /// All tools of the conversation.
+    pub(crate) fn offered_tools(&self) -> Arc<[ToolSpec]> {
+        agent_tool::offered(&self.means(), &self.tools).into()
+    }
+
+    pub(crate) fn means(&self) -> Means<'_> {
+        Means {
+            playbook: &self.playbook,
+            facts: &self.facts,
+            language: &self.language,
+            callbacks: self.callbacks.as_ref(),
+            messages: &self.messages,
+            can_transfer: self.can_transfer,
+        }
+    }
+
     /// What the model is told before all else. `collected`: answers from before a resume.
     pub(crate) fn system_prompt(&self, collected: &BTreeMap<String, String>) -> String {
         let situation = prompt::Situation {
@@ -112,53 +126,21 @@ impl DialogueSettings {
     /// The first words: in the language that is spoken where there are any, the voice agent's own before the playbook's. What an
     /// agent says of itself in its usual language goes before a built-in text in another, which is about another business.
     pub fn greeting(&self) -> &str {
-        let in_the_language = self.greeting_in_language();
-        in_the_language.or(self.greeting.as_deref()).unwrap_or(&self.playbook.greeting)
+        self.playbook.greeting_in(&self.language, self.own_greeting())
     }
 
     /// Whether the first words are in the language that is spoken.
     pub(crate) fn greets_in_language(&self) -> bool {
-        self.greeting_in_language().is_some()
+        self.playbook.greets_in(&self.language, self.own_greeting())
     }
 
-    fn greeting_in_language(&self) -> Option<&str> {
-        let speaks = |tag: &str| Language::parse(&self.language) == Language::parse(tag);
-        let built_in = || {
-            // A playbook's one greeting is English unless its agent speaks another language.
-            let only = (speaks(&self.usual_language) || speaks("en")).then_some(&*self.playbook.greeting);
-            in_language(&self.playbook.greetings, &self.language).or(only)
-        };
-        in_language(&self.greetings, &self.language).or_else(|| match &self.greeting {
-            Some(usual) => speaks(&self.usual_language).then_some(&**usual),
-            None => built_in(),
-        })
+    fn own_greeting(&self) -> OwnGreeting<'_> {
+        OwnGreeting {
+            usual: self.greeting.as_deref(),
+            usual_language: &self.usual_language,
+            others: &self.greetings,
+        }
     }
-}
-
-/// The text under this very tag, or under another tag of the same language. A mix is written as it is, or not at all.
-fn in_language<'a>(texts: &'a BTreeMap<String, String>, tag: &str) -> Option<&'a str> {
-    let language = Language::parse(tag).filter(|_| !language::is_mixed(tag));
-    let same = || {
-        texts.iter().find(|(key, _)| language.is_some() && Language::parse(key) == language && !language::is_mixed(key))
-    };
-    texts.get(tag).or_else(|| same().map(|(_, text)| text)).map(String::as_str)
-}
-
-/// When an answering machine is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnMachine {
-    #[default]
-    HangUp,
-    /// After its beep, and then hang up. May hold `{variables}`.
-    LeaveMessage(String),
-    /// A recording after its beep, if it can be had by then; else the message, if there is one.
-    PlayRecording {
-        /// What stands in the transcript for it.
-        title: String,
-        /// As in [`OnMachine::LeaveMessage`].
-        otherwise: Option<String>,
-    },
 }
 
 /// Who speaks first.

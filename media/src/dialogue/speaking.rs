@@ -1,10 +1,11 @@
 //! The agent's voice: clauses to speech, audio to playout, and what has been heard when it is over.
 
 use super::input::CharAt;
-use super::output::{CallEvent, EndReason, Output, Speaker, TurnRecord};
+use super::output::{Output, Speaker, TurnRecord};
 use super::reply::{Kind, Reply};
 use super::{Cut, Dialogue, clauses};
-use crate::spoken;
+use shared::conversation_event::{CallEvent, EndReason};
+use shared::spoken;
 
 /// After a false alarm without a word, when the model had not finished.
 const CARRY_ON: &str =

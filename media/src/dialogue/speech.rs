@@ -1,7 +1,8 @@
 //! Which words of a reply has the human heard? Maps the playout clock to text.
 
+use shared::turn::push_words;
+
 use super::input::{CharAt, SAMPLES_PER_MS};
-use super::utterance::push_words;
 
 /// Speaking rate assumed while a clause without alignment is still being synthesised: 15 characters a second.
 const SAMPLES_PER_CHAR: u64 = SAMPLES_PER_MS * 1_000 / 15;

@@ -1,9 +1,10 @@
 //! Every deadline of the conversation, derived from its state, and what happens when it comes.
 
 use serde::Serialize;
+use shared::conversation_event::{CallEvent, EndReason};
 
 use super::input::CallTime;
-use super::output::{CallEvent, EndReason, Output};
+use super::output::Output;
 use super::{Dialogue, ms};
 
 /// Without `Started` there is no call.

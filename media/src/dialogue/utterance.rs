@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use shared::phrases;
+use shared::turn::{push_words, with_keys};
+
 use super::input::CallTime;
-use super::phrases;
 
 /// Text reaches us about this long after its sound.
 const STT_LAG: Duration = Duration::from_millis(600);
@@ -219,24 +221,6 @@ impl Utterance {
     pub(crate) fn ended(&self) -> CallTime {
         self.voice_ended.or(self.words_changed).unwrap_or(self.began)
     }
-}
-
-/// Words and pressed keys as one text.
-pub(crate) fn with_keys(spoken: &str, keys: &str) -> String {
-    let mut text = spoken.to_owned();
-    if !keys.is_empty() {
-        push_words(&mut text, &format!("(pressed the keys {keys})"));
-    }
-    text
-}
-
-/// Appends with one space between.
-pub(crate) fn push_words(text: &mut String, more: &str) {
-    let more = more.trim();
-    if !text.is_empty() && !more.is_empty() && !text.ends_with(char::is_whitespace) {
-        text.push(' ');
-    }
-    text.push_str(more);
 }
 
 /// `text` without its first words, if these are `taken`: a provider's open segment repeats what an earlier turn already

@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use shared::{resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
+use shared::{persona, playbook::prompt, resumption, stream::Briefing, voice_agent::VoiceAgentSettings};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -23,7 +23,7 @@ use super::{
     reply_clock::ReplyClock,
     reservoir::Reservoir,
     thinking::Thinker,
-    words::{phase_name, reason_name},
+    words::phase_name,
 };
 use crate::{
     app::{Admission, App},
@@ -32,7 +32,6 @@ use crate::{
     dialogue::{AskId, CallEvent, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
-    playbook::prompt,
     realtime::Link,
     recorder::{Entry, Recorder},
     store::Held,
@@ -144,7 +143,7 @@ impl Actor {
         };
         let reach = app.providers.reach(&briefing.settings);
         let settings = briefing::dialogue(&app.config, &reach, &briefing, app.store.now());
-        let (wanted, spoken) = (briefing::language(&briefing), settings.language.clone());
+        let (wanted, spoken) = (persona::language(&briefing), settings.language.clone());
         let is_reached = wanted == spoken && reach.reaches(&spoken);
         let max_duration = Duration::from_millis(settings.limits.max_duration_ms);
         let personal = personal(&settings);
@@ -189,9 +188,7 @@ impl Actor {
         tracing::info!(call_id = %held.call_id, resumed = briefing.comeback.is_some(), "stream began");
         Ok(Self {
             dialogue: parts.engine,
-            cache_key: briefing
-                .campaign_id
-                .map_or_else(|| format!("account-{}", held.account_id), |id| format!("campaign-{id}")),
+            cache_key: briefing.cache_key(),
             app,
             held,
             began,
@@ -205,7 +202,7 @@ impl Actor {
             model: parts.model,
             reservoir: Reservoir::default(),
             asked_model_at: None,
-            about: briefing::about(&briefing),
+            about: persona::about(&briefing),
             agent: briefing.settings,
             tool_results,
             pacer,
@@ -305,7 +302,7 @@ impl Actor {
 
     /// Ends the call whatever the dialogue thinks.
     fn cut(&mut self, reason: EndReason) {
-        metrics::counter!("streams_cut_total", "cause" => reason_name(reason)).increment(1);
+        metrics::counter!("streams_cut_total", "cause" => reason.as_str()).increment(1);
         self.ended.get_or_insert(reason);
     }
 
@@ -324,7 +321,7 @@ impl Actor {
             turns: snapshot.human_turns + snapshot.agent_turns,
         });
         self.note_usage();
-        let (reason_name, at, stored) = (reason_name(reason), self.app.store.now(), CancellationToken::new());
+        let (reason_name, at, stored) = (reason.as_str(), self.app.store.now(), CancellationToken::new());
         self.recorder.put(Entry::End { reason: reason_name.to_owned(), at, stored: stored.clone() });
         metrics::counter!("calls_ended_total", "reason" => reason_name).increment(1);
         tracing::info!(
@@ -447,5 +444,5 @@ fn personal(settings: &DialogueSettings) -> Vec<String> {
 
 /// The conversation is broken off, not over.
 fn goes_on(reason: EndReason) -> bool {
-    resumption::breaks_off(reason_name(reason))
+    resumption::breaks_off(reason.as_str())
 }

@@ -1,144 +1,54 @@
 //! What the database knows about a call, as the dialogue and the providers want it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use serde_json::Value;
 use shared::{
-    callback,
-    calling_window::ZoneSet,
-    http_tool::HttpTool,
-    id::CallId,
-    language,
+    persona::{self, Persona},
     reach::Reach,
     stream::{Briefing, Comeback},
     turn::{Role, Turn},
-    voice_agent::VoiceAgentSettings,
 };
 
 use crate::{
     config::Config,
-    dialogue::{DialogueSettings, Facts, Gap, History, OnMachine, Opening, Said, Speaker, ToolSpec},
+    dialogue::{DialogueSettings, Gap, History, Opening, Said, Speaker},
     latency::Trick,
-    playbook::Playbook,
     stt,
 };
 
 /// Words given to speech recognition; the provider allows 500 tokens.
 const MAX_KEYTERMS: usize = 50;
 
-/// The dialogue's settings. A playbook that cannot be read is reported and replaced by the built-in one: a call that is
-/// answered must be spoken to.
+/// The dialogue's settings.
 pub(super) fn dialogue(
     config: &Config,
     reach: &Reach<'_>,
     briefing: &Briefing,
     now: DateTime<Utc>,
 ) -> DialogueSettings {
-    let agent = &briefing.settings;
-    let mut playbook = playbook(briefing.call_id, agent.playbook.as_ref());
-    playbook.rules.extend(agent.instructions.clone());
-    playbook.agent_name.clone_from(&agent.agent_name);
-    playbook.company.clone_from(&agent.company_name);
-
-    let mut settings = DialogueSettings::new(Arc::new(playbook));
-    settings.facts = facts(briefing);
-    settings.language = reach.language(&language(briefing));
-    settings.usual_language.clone_from(&agent.language);
-    let others = agent.languages.iter().chain([&agent.language]).filter(|&tag| *tag != settings.language);
-    // What nobody could say the agent does not go over to.
-    settings.also_speaks = others.filter(|tag| reach.speaks(tag)).cloned().collect();
-    settings.greeting.clone_from(&agent.greeting);
-    settings.greetings.clone_from(&agent.greetings);
-    if agent.wait_for_hello {
+    let persona = Persona::of(briefing, Some(reach), now);
+    let mut settings = DialogueSettings::new(Arc::new(persona.playbook));
+    settings.facts = persona.facts;
+    settings.language = persona.language;
+    settings.usual_language = persona.usual_language;
+    settings.also_speaks = persona.also_speaks;
+    settings.greeting = persona.greeting;
+    settings.greetings = persona.greetings;
+    if briefing.settings.wait_for_hello {
         settings.opening = Opening::WaitForHello { up_to_ms: 1_800 };
     }
-    let message = briefing.voicemail_message.clone();
-    settings.on_machine = match (&briefing.voicemail_recording, message) {
-        (Some(recording), otherwise) => OnMachine::PlayRecording { title: recording.title.clone(), otherwise },
-        (None, Some(message)) => OnMachine::LeaveMessage(message),
-        (None, None) => OnMachine::HangUp,
-    };
-    let zone = zone(&settings.facts, now);
-    settings.local_time = Some(format!("{} ({zone})", now.with_timezone(&zone).format("%A %-d %B %Y, %H:%M")));
-    settings.callbacks.clone_from(&briefing.callbacks);
-    settings.messages.clone_from(&agent.messages);
-    settings.tools = agent.tools.iter().map(tool).collect();
-    settings.can_transfer = !agent.transfer_to.is_empty();
+    settings.on_machine = persona.on_machine;
+    settings.local_time = Some(persona.local_time);
+    settings.callbacks = persona.callbacks;
+    settings.messages = persona.messages;
+    settings.tools = persona.tools;
+    settings.can_transfer = persona.can_transfer;
     settings.speculate = config.uses(Trick::Speculation);
     settings.early_clause = config.uses(Trick::EarlyClause);
     settings.fillers = config.uses(Trick::Filler);
     settings.limits.max_duration_ms = config.max_call_duration().as_millis() as u64;
     settings
-}
-
-fn tool(tool: &HttpTool) -> ToolSpec {
-    ToolSpec { name: tool.name.clone(), description: tool.description.clone(), parameters: tool.schema() }
-}
-
-fn playbook(call_id: CallId, json: Option<&Value>) -> Playbook {
-    let Some(json) = json else { return Playbook::default() };
-    let read = serde_json::from_value::<Playbook>(json.clone()).map(|mut playbook| {
-        // What the built-in one says of itself in other languages is another business's.
-        if json.get("greetings").is_none() && !is_built_in(&playbook) {
-            playbook.greetings.clear();
-        }
-        playbook
-    });
-    read.unwrap_or_else(|error| {
-        tracing::error!(%call_id, %error, "the voice agent's playbook cannot be read; using the built-in one");
-        Playbook::default()
-    })
-}
-
-/// Names and words to listen for make no other business of it.
-fn is_built_in(playbook: &Playbook) -> bool {
-    let usual = Playbook::default();
-    let (name, agent_name, company) = (usual.name.clone(), usual.agent_name.clone(), usual.company.clone());
-    Playbook { name, agent_name, company, key_terms: usual.key_terms.clone(), ..playbook.clone() } == usual
-}
-
-/// The list's columns, by name. `name` is also `lead_name`, the word that greetings use.
-fn facts(briefing: &Briefing) -> Facts {
-    let mut facts: Facts = briefing.lead.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect();
-    if let Some(name) = facts.get("name").cloned() {
-        facts.entry("lead_name".to_owned()).or_insert(name);
-    }
-    facts.insert("agent_name".to_owned(), briefing.settings.agent_name.clone());
-    facts.insert("company".to_owned(), briefing.settings.company_name.clone());
-    facts.insert("company_name".to_owned(), briefing.settings.company_name.clone());
-    facts
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(true) => Some("yes".to_owned()),
-        Value::Bool(false) => Some("no".to_owned()),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().filter_map(text).collect();
-            (!items.is_empty()).then(|| items.join(", "))
-        }
-        _ => None,
-    }
-}
-
-/// What the conversation had gone over to, the lead's own language, the voice agent's.
-pub(super) fn language(briefing: &Briefing) -> String {
-    let of_lead = briefing.lead.get("language").and_then(Value::as_str);
-    briefing.language.clone().unwrap_or_else(|| opening_language(of_lead, &briefing.settings))
-}
-
-/// What a conversation begins in.
-pub(crate) fn opening_language(of_lead: Option<&str>, agent: &VoiceAgentSettings) -> String {
-    of_lead.and_then(language::tag).unwrap_or_else(|| agent.language.clone())
-}
-
-fn zone(facts: &Facts, now: DateTime<Utc>) -> Tz {
-    let known = ["time_zone", "timezone"].iter().filter_map(|key| facts.get(*key));
-    callback::zone(known.map(String::as_str).find(|zones| ZoneSet::parse(zones).is_ok()), now)
 }
 
 /// The conversation so far, when it comes back in the middle of its call.
@@ -158,8 +68,7 @@ pub(super) fn history(briefing: &Briefing) -> Option<History> {
         };
         Some(Said { speaker, text: turn.text.clone(), interrupted: turn.interrupted })
     };
-    let collected: BTreeMap<String, String> =
-        briefing.answers.iter().filter_map(|(field, value)| Some((field.clone(), text(value)?))).collect();
+    let collected = persona::collected(briefing);
     let next_seq = u32::try_from(next_seq).unwrap_or(0);
     Some(History::resume(briefing.turns.iter().filter_map(said), collected, next_seq, gap))
 }
@@ -170,31 +79,4 @@ pub(super) fn transcriber(briefing: &Briefing, settings: &DialogueSettings) -> s
     keyterms.extend(settings.playbook.key_terms.iter().cloned());
     keyterms.truncate(MAX_KEYTERMS);
     stt::Options { language: settings.language.clone(), others: settings.also_speaks.clone(), keyterms }
-}
-
-/// What the account's own tools are told of the call.
-pub(super) fn about(briefing: &Briefing) -> Value {
-    serde_json::json!({"call_id": briefing.call_id, "campaign_id": briefing.campaign_id, "lead_id": briefing.lead_id,
-        "lead": briefing.lead})
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn another_business_has_no_greeting_of_ours_in_any_language() {
-        let greets = |json: Value| !playbook(CallId(1), Some(&json)).greetings.is_empty();
-        assert!(!greets(json!({"goal": "sell tea"})));
-        assert!(!greets(json!({"greeting": "Hello, tea?"})));
-        assert!(!greets(json!({"stages": [{"id": "tea", "goal": "which tea"}]})));
-        assert!(greets(json!({"goal": "sell tea", "greetings": {"hi": "चाय?"}})));
-        // The same business under another name.
-        assert!(
-            greets(json!({})) && greets(json!({"name": "ours", "company": "Lake Homes", "key_terms": ["Whitefield"]}))
-        );
-        assert!(!playbook(CallId(1), None).greetings.is_empty());
-    }
 }

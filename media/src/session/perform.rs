@@ -1,9 +1,10 @@
 //! Carrying out what the dialogue wants. Nothing in here waits.
 
+use shared::http_tool::client::Question;
+
 use super::actor::Actor;
 use crate::{
     dialogue::{AskId, CallEvent, CallTime, Epoch, Input, Output, Speaker, ToolOutcome, TurnRecord},
-    http_tools::Question,
     llm::LlmRequest,
     pacer::PacerCommand,
     provider::ProviderError,
@@ -94,7 +95,10 @@ impl Actor {
         };
         let (tools, results) = (self.app.http_tools.clone(), self.tool_results.clone());
         self.tasks.spawn(async move {
-            let outcome = tools.ask(&question).await;
+            let outcome = match tools.ask(&question).await {
+                Ok(answer) => ToolOutcome::Ok(answer),
+                Err(problem) => ToolOutcome::Failed(problem.to_owned()),
+            };
             // Nobody listens any more if the call ended first.
             let _ = results.send((call_id, outcome)).await;
         });

@@ -1,8 +1,6 @@
 //! The dialogue's states, as the database and operators know them.
 
-use shared::resumption;
-
-use crate::dialogue::{EndReason, Phase};
+use crate::dialogue::Phase;
 
 pub(super) fn phase_name(phase: Phase) -> &'static str {
     match phase {
@@ -15,21 +13,5 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
         Phase::Machine => "machine",
         Phase::Closing => "closing",
         Phase::Ended => "ended",
-    }
-}
-
-pub(super) fn reason_name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::AgentFinished => "agent_finished",
-        EndReason::TransferToHuman => shared::transfer::TRANSFER_TO_HUMAN,
-        EndReason::MachineAnswered => "machine_answered",
-        EndReason::Silence => "silence",
-        EndReason::MaxDuration => "max_duration",
-        EndReason::LlmUnavailable => "llm_unavailable",
-        EndReason::SpeechUnavailable => "speech_unavailable",
-        EndReason::TranscriptUnavailable => "transcript_unavailable",
-        EndReason::HumanHungUp => "human_hung_up",
-        EndReason::StreamLost => resumption::STREAM_LOST,
-        EndReason::HandedOver => resumption::HANDED_OVER,
     }
 }

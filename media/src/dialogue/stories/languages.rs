@@ -1,7 +1,7 @@
 //! The human speaks another language than expected.
 
 use super::*;
-use crate::playbook::Playbook;
+use shared::playbook::Playbook;
 
 /// An English voice agent that also speaks Hindi, in either form, and Tamil.
 fn polyglot() -> Rehearsal {

@@ -1,11 +1,10 @@
 //! What the model may do beside talking. Every call it makes has one answer in the ledger, and the server is told it once.
 
+use shared::agent_tool::{self, Deed, Effect};
+
 use super::reply::{Called, Reply};
 use super::{Conversation, ms};
-use crate::dialogue::{
-    CallEvent, CallTime, EndReason, Epoch, Evidence, LlmFailure, Output, ToolOutcome,
-    tools::{self, Deed},
-};
+use crate::dialogue::{CallEvent, CallTime, EndReason, Epoch, Evidence, LlmFailure, Output, ToolOutcome, tools};
 use crate::realtime::wire::{ClientEvent, Item};
 
 /// Calls that one reply may make.
@@ -18,7 +17,7 @@ impl Conversation {
             return;
         };
         let ledger_id = self.ledger.open(&call_id, &name, self.now);
-        let built_in = tools::is_built_in(&name);
+        let built_in = agent_tool::is_built_in(&name);
         let Some(reply) = self.reply(epoch) else { return };
         reply.calls.push(Called { call_id, ledger_id: ledger_id.clone(), built_in });
         reply.called += 1;
@@ -31,7 +30,8 @@ impl Conversation {
             }
             return self.refuse_call(&ledger_id, name, "there is no such tool");
         }
-        let deed = tools::parse(&name, &arguments).and_then(|call| tools::deed(call, &self.settings, self.now));
+        let means = self.settings.means();
+        let deed = agent_tool::parse(&name, &arguments).and_then(|call| agent_tool::deed(call, &means));
         match deed {
             Ok(deed) => self.carry_out(epoch, &ledger_id, deed),
             Err(problem) => self.refuse_call(&ledger_id, name, problem),
@@ -53,11 +53,11 @@ impl Conversation {
                 self.forbid_calls(Evidence::Tool, note);
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
-            Deed::Done { output, told } => {
-                if let Output::RecordAnswer { field, value, .. } = &*output {
+            Deed::Done { effect, told } => {
+                if let Effect::Answer { field, value } = &effect {
                     self.history.collected.insert(field.clone(), value.clone());
                 }
-                self.emit(*output);
+                self.emit(tools::output(effect, self.now));
                 self.ledger.answer(id, ToolOutcome::Ok(told));
             }
         }

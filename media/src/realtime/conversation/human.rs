@@ -1,11 +1,13 @@
 //! The human: their voice over the agent's, their words as far as something follows from them here, and the keys they press. Also the
 //! machine that may be in their place.
 
+use shared::answering_machine;
+use shared::turn::{push_words, with_keys};
+
 use super::{Asked, Conversation, ms, phrases, turns::Settled};
 use crate::dialogue::{
     CallEvent, CallTime, EndReason, Evidence, Latency, Output, Speaker, StreamEnd,
-    machine::{self, Left, Waiting},
-    utterance::{push_words, with_keys},
+    machine::{Left, Waiting},
 };
 use crate::realtime::wire::{ClientEvent, Item};
 
@@ -194,7 +196,9 @@ impl Conversation {
     }
 
     fn may_be_machine(&self) -> bool {
-        machine::may_be(self.now, self.human_turns) && self.machine.is_none() && self.history.gap.is_none()
+        answering_machine::may_be(self.now.as_duration(), self.human_turns)
+            && self.machine.is_none()
+            && self.history.gap.is_none()
     }
 
     fn first_words(&self) -> Vec<String> {

@@ -26,12 +26,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::answering_machine::Suspicion;
+use shared::phrases;
+use shared::playbook::{Lines, prompt};
+
 use super::wire::{ClientEvent, Item, Session};
 use crate::dialogue::{
     CallEvent, CallTime, DialogueSettings, EndReason, Epoch, History, Input, Message, Output, Phase, Snapshot, Speaker,
-    ToolSpec, UnsettledWords, machine::Suspicion, phrases, tools, tools::Ledger,
+    ToolSpec, UnsettledWords, tools::Ledger,
 };
-use crate::playbook::{Lines, prompt};
 use link::Link;
 use reply::{Reply, Source};
 use turns::Turns;
@@ -135,7 +138,7 @@ impl Conversation {
         let (human_turns, agent_turns) = history.turns();
         Self {
             lines: settings.fixed_lines(),
-            tools: tools::offered(&settings),
+            tools: settings.offered_tools(),
             exact_by_voice,
             now: CallTime::ZERO,
             orders: VecDeque::new(),

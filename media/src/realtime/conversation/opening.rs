@@ -1,8 +1,10 @@
 //! How a call begins, and how a conversation that was broken off is taken up: no second greeting, no word lost that the human said.
 
+use shared::turn::push_words;
+
 use super::reply::Kind;
 use super::{Conversation, ms, phrases, prompt};
-use crate::dialogue::{CallEvent, EndReason, Gap, Opening, Output, history::Entry, utterance::push_words};
+use crate::dialogue::{CallEvent, EndReason, Gap, Opening, Output, history::Entry};
 
 /// For the model, without a bridge: the human heard a sentence break off, and a moment of silence.
 const CARRY_ON: &str =

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::dialogue::{CallTime, EndReason, Epoch, Latency, SAMPLES_PER_MS, utterance::push_words};
+use shared::turn::push_words;
+
+use crate::dialogue::{CallTime, EndReason, Epoch, Latency, SAMPLES_PER_MS};
 
 /// Speaking rate assumed while sound is still being made: 15 characters a second.
 const SAMPLES_PER_CHAR: u64 = SAMPLES_PER_MS * 1_000 / 15;

@@ -1,14 +1,15 @@
 //! The agent's voice: what it is asked to say, what of it is heard, and what is left of it when it is over.
 
+use shared::{answering_machine, spoken};
+
 use super::reply::{Kind, Reply, Source};
 use super::turns::Settled;
 use super::{Conversation, MOST_REPLIES, Order, phrases};
 use crate::dialogue::{
     CallEvent, EndReason, Epoch, Evidence, Latency, LlmFailure, Output, SAMPLES_PER_MS, Speaker, ToolOutcome,
-    TurnRecord, history::Entry, machine,
+    TurnRecord, history::Entry,
 };
 use crate::realtime::wire::{ClientEvent, Item};
-use crate::spoken;
 
 /// Longest answer that is kept: nobody listens to more, and it would lie in memory.
 pub(super) const MOST_SAMPLES: u64 = 90_000 * SAMPLES_PER_MS;
@@ -107,7 +108,7 @@ impl Conversation {
         let mut reply = self.new_reply(Kind::Goodbye, Source::Recording);
         reply.protected = true;
         reply.then_end = Some(EndReason::MachineAnswered);
-        reply.piece("").text = machine::as_text(title);
+        reply.piece("").text = answering_machine::as_text(title);
         let epoch = reply.epoch;
         self.replies.push_back(reply);
         self.emit(Output::PlayRecording { epoch, clause: 0 });

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::dialogue::{OnMachine, SAMPLES_PER_MS, StreamEnd, TurnRecord};
-use crate::playbook::Playbook;
 use crate::provider::ProviderError;
 use crate::realtime::wire::{ServerEvent, Status};
+use shared::playbook::Playbook;
 
 mod calls;
 mod endings;

@@ -1,5 +1,7 @@
 //! Every deadline of the conversation, derived from its state, and what happens when it comes.
 
+use shared::agent_tool;
+
 use super::reply::{Kind, Reply, Source};
 use super::{Conversation, ms};
 use crate::dialogue::{CallEvent, CallTime, EndReason, Epoch, LlmFailure, SAMPLES_PER_MS};
@@ -72,7 +74,7 @@ impl Conversation {
         if !self.is_closing() && self.lingering.is_none() {
             earliest.offer(Some(limits.goodbye_at()), Reason::TimeForGoodbye);
         }
-        let running = self.ledger.oldest_running().filter(|(_, _, name)| !super::tools::is_built_in(name));
+        let running = self.ledger.oldest_running().filter(|(_, _, name)| !agent_tool::is_built_in(name));
         earliest.offer(running.map(|(since, ..)| since + ms(limits.tool_ms)), Reason::ToolLate);
         earliest.offer(self.lingering.map(|(until, _)| until), Reason::LastWords);
         earliest.offer(self.link.deadline(), Reason::LinkLate);

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::dialogue::{CallTime, Epoch, Latency, Speaker, UnsettledWords, utterance::push_words};
+use shared::turn::push_words;
+
+use crate::dialogue::{CallTime, Epoch, Latency, Speaker, UnsettledWords};
 
 /// A transcript is given up after this long.
 const TRANSCRIPT_WITHIN: Duration = Duration::from_secs(6);

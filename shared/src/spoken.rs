@@ -15,8 +15,8 @@ mod writing;
 
 use std::borrow::Cow;
 
+use crate::language::{self, Language};
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
-use shared::language::{self, Language};
 
 /// A figure as it stands in the text: `75,00,000`, `1.25`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::language::{self, Language};
 use serde::{Deserialize, Serialize};
-use shared::language::{self, Language};
 
 /// The fixed lines of one language. Short, and worth keeping in the phrase cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The other languages of India: their voices say digits well, so that only prices and percentages are unfolded.
 
+use crate::language::Language;
 use chrono::NaiveDate;
-use shared::language::Language;
 
 use super::{Clock, Figure, Per, Says, Scale};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use shared::language::{self, Language};
+use crate::language::{self, Language};
 
 use super::Playbook;
 

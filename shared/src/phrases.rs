@@ -20,7 +20,7 @@ pub enum Machine {
 }
 
 /// Lower-case words without punctuation, in either script. `don't` stays one word.
-pub(crate) fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '-' | '—' | '–' | '/'))
         .map(|word| {
             word.chars()
@@ -69,26 +69,26 @@ fn position_after(words: &[String], list: &[Vec<&str>]) -> Option<usize> {
     find(words, list).map(|(at, length)| at + length)
 }
 
-pub(crate) fn is_acknowledgement(words: &[String]) -> bool {
+pub fn is_acknowledgement(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS])
 }
 
-pub(crate) fn is_greeting(words: &[String]) -> bool {
+pub fn is_greeting(words: &[String]) -> bool {
     covered_by(words, &[&GREETINGS])
 }
 
 /// Nothing that wants an answer: "hello", "yes, hello?".
-pub(crate) fn is_in_passing(words: &[String]) -> bool {
+pub fn is_in_passing(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS])
 }
 
 /// Nothing that a greeting does not answer: "hello, who is this?".
-pub(crate) fn opens_a_call(words: &[String]) -> bool {
+pub fn opens_a_call(words: &[String]) -> bool {
     covered_by(words, &[&ACKNOWLEDGEMENTS, &GREETINGS, &OPENERS])
 }
 
 /// Words that are not part of an acknowledgement.
-pub(crate) fn meaningful_words(words: &[String]) -> usize {
+pub fn meaningful_words(words: &[String]) -> usize {
     let mut rest = words;
     let mut count = 0;
     while !rest.is_empty() {
@@ -101,15 +101,15 @@ pub(crate) fn meaningful_words(words: &[String]) -> usize {
     count
 }
 
-pub(crate) fn demands_to_stop(words: &[String]) -> bool {
+pub fn demands_to_stop(words: &[String]) -> bool {
     position_after(words, &INTERRUPTIONS).is_some()
 }
 
-pub(crate) fn is_closed_answer(words: &[String]) -> bool {
+pub fn is_closed_answer(words: &[String]) -> bool {
     words.len() <= 5 && covered_by(words, &[&CLOSED_ANSWERS])
 }
 
-pub(crate) fn ends_open(words: &[String]) -> bool {
+pub fn ends_open(words: &[String]) -> bool {
     OPEN_ENDINGS.iter().any(|ending| {
         words.len() >= ending.len()
             && words[words.len() - ending.len()..].iter().zip(ending).all(|(word, part)| word == part)
@@ -125,12 +125,12 @@ fn is_number(word: &str) -> bool {
 }
 
 /// Does the text end in a number without its unit ("nine eight seven", but not "two crore")?
-pub(crate) fn ends_in_number(words: &[String]) -> bool {
+pub fn ends_in_number(words: &[String]) -> bool {
     words.last().is_some_and(|word| is_number(word))
 }
 
 /// A phone number that is complete, or an e-mail address with its ending.
-pub(crate) fn is_whole_contact_detail(words: &[String]) -> bool {
+pub fn is_whole_contact_detail(words: &[String]) -> bool {
     let digits: usize = words
         .iter()
         .map(|word| {
@@ -150,7 +150,7 @@ pub(crate) fn is_whole_contact_detail(words: &[String]) -> bool {
 }
 
 /// Did the agent, in its last sentence, ask for a number, an e-mail, an address or a date?
-pub(crate) fn asks_piecewise(agent_text: &str) -> bool {
+pub fn asks_piecewise(agent_text: &str) -> bool {
     let question = agent_text.trim_end();
     if !question.ends_with('?') {
         return false;
@@ -174,7 +174,7 @@ fn occurrences(words: &[String], list: &[Vec<&str>]) -> usize {
 
 /// Are these the words of a machine, whatever else is known? Whoever speaks for somebody else ("she is not available, leave a
 /// message with me") uses some of a machine's phrases, but not those about beeps, the recorded self, or "the number you are calling".
-pub(crate) fn machine(words: &[String]) -> Option<Machine> {
+pub fn machine(words: &[String]) -> Option<Machine> {
     let cues = occurrences(words, &VOICEMAIL_CUES);
     let wishes = occurrences(words, &MESSAGE_WISHES);
     let signs = occurrences(words, &VOICEMAIL_SIGNS);
@@ -187,14 +187,14 @@ pub(crate) fn machine(words: &[String]) -> Option<Machine> {
 }
 
 /// Could these words be a machine's? On their own they prove nothing.
-pub(crate) fn may_be_a_machines(words: &[String]) -> bool {
+pub fn may_be_a_machines(words: &[String]) -> bool {
     let lists =
         [&VOICEMAIL_CUES, &MESSAGE_WISHES, &VOICEMAIL_SIGNS, &ABSENCES, &ANNOUNCEMENT_SUBJECTS, &ANNOUNCEMENT_STATES];
     lists.iter().any(|list| position_after(words, list).is_some())
 }
 
 /// Is this somebody's wish that nobody calls them again? Not: before six, now, or of calls that they would make themselves.
-pub(crate) fn forbids_calls(words: &[String]) -> bool {
+pub fn forbids_calls(words: &[String]) -> bool {
     let mut passed = 0;
     while let Some((at, length)) = find(&words[passed..], &DO_NOT_CALL) {
         let (before, after) = (&words[..passed + at], &words[passed + at + length..]);

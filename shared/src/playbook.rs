@@ -3,6 +3,7 @@
 //! A voice agent stores its playbook as JSON; every part has a default, so that `{}` is the seeds' real-estate
 //! qualification. [`prompt`] turns it into the system prompt, [`lines`] holds the fixed lines.
 
+pub mod greeting;
 pub mod lines;
 pub mod prompt;
 mod real_estate;

@@ -1,17 +1,13 @@
-//! Asks an account's own tools, from the middle of a call. What may be asked is [`shared::http_tool`]'s matter.
+//! Asks an account's own tools, from the middle of a call. What may be asked is [`crate::http_tool`]'s matter.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::{
-    http_tool::{self, HttpTool, address, is_public},
-    id::AccountId,
-    signature,
-};
 
-use crate::dialogue::ToolOutcome;
+use super::{HttpTool, LONGEST_TIMEOUT_MS, address, is_public, signing_secret};
+use crate::{id::AccountId, signature};
 
 /// Read of an answer; the rest is left.
 const MOST_ANSWER_BYTES: usize = 16 * 1024;
@@ -56,14 +52,10 @@ impl HttpTools {
     }
 
     /// The answer, as the model may read it. Never asks twice: the tool may have done something.
-    pub async fn ask(&self, question: &Question) -> ToolOutcome {
-        match self.try_ask(question).await {
-            Ok(answer) => ToolOutcome::Ok(answer),
-            Err(problem) => ToolOutcome::Failed(problem.to_owned()),
-        }
-    }
-
-    async fn try_ask(&self, question: &Question) -> Result<String, &'static str> {
+    ///
+    /// # Errors
+    /// A sentence for the model.
+    pub async fn ask(&self, question: &Question) -> Result<String, &'static str> {
         let Question { tool, id, account, arguments, about } = question;
         let url = address(&tool.url, self.private_allowed).map_err(|_refused| "the address cannot be used")?;
         let arguments: Value = match arguments.trim() {
@@ -71,7 +63,7 @@ impl HttpTools {
             text => serde_json::from_str(text).map_err(|_invalid| "arguments are not JSON")?,
         };
         let body = json!({"id": id, "tool": tool.name, "arguments": arguments, "call": about}).to_string();
-        let signature = signature::of(&http_tool::signing_secret(&self.secret, *account), body.as_bytes());
+        let signature = signature::of(&signing_secret(&self.secret, *account), body.as_bytes());
         let asking = async {
             let answer = self
                 .http
@@ -88,7 +80,7 @@ impl HttpTools {
             }
             read(answer).await
         };
-        let timeout = Duration::from_millis(tool.timeout_ms.min(http_tool::LONGEST_TIMEOUT_MS).into());
+        let timeout = Duration::from_millis(tool.timeout_ms.min(LONGEST_TIMEOUT_MS).into());
         tokio::time::timeout(timeout, asking).await.map_err(|_elapsed| "the service did not answer in time")?
     }
 }
@@ -177,11 +169,11 @@ mod tests {
         let base = service(Arc::clone(&seen)).await;
         let tools = HttpTools::new("installation".into(), true).unwrap();
         let outcome = tools.ask(&question(&format!("{base}/ok"))).await;
-        assert_eq!(outcome, ToolOutcome::Ok(r#"{"free": true}"#.into()));
+        assert_eq!(outcome, Ok(r#"{"free": true}"#.into()));
         let seen = seen.lock().unwrap().clone();
         let [(headers, body)] = &seen[..] else { panic!("asked {} times", seen.len()) };
         assert_eq!(headers["idempotency-key"], "7-c1");
-        let secret = http_tool::signing_secret(&"installation".into(), AccountId(3));
+        let secret = signing_secret(&"installation".into(), AccountId(3));
         assert_eq!(headers["x-trunkline-signature"], signature::of(&secret, body).as_str());
         assert!(!String::from_utf8_lossy(body).contains(secret.expose_secret()));
         let body: Value = serde_json::from_slice(body).unwrap();
@@ -198,16 +190,12 @@ mod tests {
             ("/elsewhere", "the service answered with an error"),
             ("/missing", "the service answered with an error"),
         ] {
-            assert_eq!(
-                tools.ask(&question(&format!("{base}{path}"))).await,
-                ToolOutcome::Failed(problem.into()),
-                "{path}"
-            );
+            assert_eq!(tools.ask(&question(&format!("{base}{path}"))).await, Err(problem), "{path}");
         }
         assert!(seen.lock().unwrap().is_empty(), "no redirect is followed");
         let outcome = tools.ask(&question(&format!("{base}/never"))).await;
-        assert_eq!(outcome, ToolOutcome::Failed("the service did not answer in time".into()));
-        let ToolOutcome::Ok(long) = tools.ask(&question(&format!("{base}/long"))).await else { panic!("failed") };
+        assert_eq!(outcome, Err("the service did not answer in time"));
+        let long = tools.ask(&question(&format!("{base}/long"))).await.unwrap();
         assert_eq!(long.len(), MOST_ANSWER_CHARS);
     }
 
@@ -217,6 +205,6 @@ mod tests {
         assert!(resolved.is_err());
         let tools = HttpTools::new("installation".into(), false).unwrap();
         let outcome = tools.ask(&question("http://127.0.0.1:9/")).await;
-        assert_eq!(outcome, ToolOutcome::Failed("the address cannot be used".into()));
+        assert_eq!(outcome, Err("the address cannot be used"));
     }
 }
