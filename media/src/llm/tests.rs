@@ -231,7 +231,12 @@ async fn a_fragment_of_a_call_is_the_first_token_and_every_next_one() {
     slow.extend((0..12).map(|_| call_fragment(" ")));
     slow.push(STOP.to_owned());
     let (url, script) = server(vec![chunks(slow, 40)]).await;
-    let mut answer = client(&url, 200).ask(&request(), &Meter::default()).await.map_err(|e| e.to_string()).unwrap();
+    let mut answer = client(&url, 200)
+        .with_budget(Budget { total: Duration::from_secs(20), ..budget(200) })
+        .ask(&request(), &Meter::default())
+        .await
+        .map_err(|e| e.to_string())
+        .unwrap();
     let pieces = all(&mut answer).await.unwrap();
     assert!(
         matches!(&pieces[..], [LlmPiece::Writing(_), .., LlmPiece::ToolCall(call), LlmPiece::Done { .. }] if call.name == "end_call")

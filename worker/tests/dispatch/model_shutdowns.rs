@@ -28,7 +28,7 @@ async fn raised(world: &World) -> i64 {
 }
 
 async fn open(world: &World) -> Option<String> {
-    world.text("select title from alerts where kind = 'model_shutdown' and resolved_at is null").await
+    world.text("select (select title from alerts where kind = 'model_shutdown' and resolved_at is null)").await
 }
 
 #[tokio::test]

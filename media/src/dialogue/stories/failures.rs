@@ -95,11 +95,11 @@ fn an_answer_that_breaks_off_is_carried_on_behind_what_was_said() {
           3.300  speak    e2  We have three very nice flats.
           3.300  event    reply_failed
           3.300  ask      e2  Tell me about the flats.
+          3.460  record   human  Tell me about the flats.
           3.600  speak    e2  Each has two bedrooms.
           3.600  note     budget: 1
           3.600  speak    e2  Which do you like?
-          3.640  record   human  Tell me about the flats.
-          7.780  record   agent  We have three very nice flats. Each has two bedrooms. Which do you like?
+          7.600  record   agent  We have three very nice flats. Each has two bedrooms. Which do you like?
         ",
     );
     let [.., Message::Assistant { text, .. }, Message::System { text: note }] = &call.asked[1][..] else {
@@ -156,7 +156,9 @@ fn the_rest_of_a_reply_after_its_tools_is_no_longer_a_continuation() {
     call.until(9_000);
     assert_eq!(call.asked.len(), 3);
     assert!(
-        !call.asked[2].iter().any(|message| matches!(message, Message::System { text } if text.contains("cut off")))
+        !call.asked[2]
+            .iter()
+            .any(|message| matches!(message, Message::System { text } if text.contains("without repeating yourself")))
     );
     call.assert_tells("record   agent  One moment. Noting it. Which area?");
 }
