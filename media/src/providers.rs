@@ -122,7 +122,8 @@ impl Providers {
                 choice.model.as_deref().unwrap_or(usual::REALTIME),
                 choice.voice.as_deref().unwrap_or(usual::REALTIME_VOICE),
                 usual::REALTIME_TRANSCRIBER,
-                language,
+                // One that is told a language hears no other.
+                if agent.languages.is_empty() { language } else { "" },
             ),
         };
         Some((address, self.connect.clone()))

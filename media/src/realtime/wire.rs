@@ -36,7 +36,7 @@ pub struct Address {
     pub voice: String,
     /// Writes down what the human says.
     pub transcriber: String,
-    /// BCP 47.
+    /// BCP 47; empty where several may be spoken.
     pub language: String,
 }
 
@@ -109,6 +109,8 @@ pub enum ClientEvent {
         /// Exactly these words, and no call.
         exactly: Option<String>,
     },
+    /// Another system prompt from here on.
+    Instruct(String),
     /// The human's turn is over, whatever the server hears.
     Commit,
     /// Stop making an answer.
@@ -284,6 +286,9 @@ impl ClientEvent {
                     response["tool_choice"] = "none".into();
                 }
                 json!({"type": "response.create", "response": response})
+            }
+            Self::Instruct(instructions) => {
+                json!({"type": "session.update", "session": {"type": "realtime", "instructions": instructions}})
             }
             Self::Commit => json!({"type": "input_audio_buffer.commit"}),
             Self::Cancel { response_id } => json!({"type": "response.cancel", "response_id": response_id}),

@@ -2,6 +2,7 @@
 //! machine that may be in their place.
 
 use shared::answering_machine;
+use shared::language::Language;
 use shared::turn::{push_words, with_keys};
 
 use super::{Asked, Conversation, ms, phrases, turns::Settled};
@@ -183,6 +184,27 @@ impl Conversation {
         self.awaited = None;
         self.take_back(true);
         self.lingering = Some((self.now + ms(LAST_WORDS_MS), reason.into()));
+    }
+
+    /// The human speaks another of the agent's languages, as its letters tell. The model follows by itself; what we say follows here.
+    pub(super) fn follow_language(&mut self, said: &str) {
+        let scripts = Language::of_script(said);
+        let speaks = |tag: &str| Language::parse(tag).is_some_and(|language| scripts.contains(&language));
+        if scripts.is_empty() || speaks(&self.settings.language) {
+            return;
+        }
+        let Some(tag) = self.settings.also_speaks.iter().find(|tag| speaks(tag)).cloned() else { return };
+        let before = std::mem::replace(&mut self.settings.language, tag.clone());
+        // It may have to find its way back.
+        if !self.settings.also_speaks.contains(&before) {
+            self.settings.also_speaks.push(before);
+        }
+        self.lines = self.settings.fixed_lines();
+        self.tell(ClientEvent::Instruct(self.settings.system_prompt(&self.history.collected)));
+        if self.exact_by_voice {
+            self.emit(Output::SpeakLanguage { language: tag.clone() });
+        }
+        self.event(CallEvent::LanguageChanged { language: tag });
     }
 
     // ---- machines ---------------------------------------------------------------------------------------------------

@@ -332,6 +332,7 @@ impl Conversation {
                 if phrases::forbids_calls(&phrases::words(&turn.text)) {
                     self.forbid_calls(Evidence::Phrase, None);
                 }
+                self.follow_language(&turn.text);
                 self.human_turns += 1;
                 // The turn holds them now.
                 self.unsettled = None;

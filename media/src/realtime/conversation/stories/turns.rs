@@ -162,3 +162,25 @@ fn the_servers_answer_to_a_hello_is_refused_and_the_greeting_asked_for_again() {
     );
     assert_eq!(call.answers(1_700, Some(1), "Hello, this is an AI.", 1_500), Some(Epoch(1)));
 }
+
+#[test]
+fn whoever_answers_in_another_of_the_agents_languages_is_followed_into_it() {
+    let mut settings = settings();
+    settings.also_speaks = vec!["hi-IN".to_owned()];
+    let mut call = Rehearsal::with(settings, None, false);
+    call.ready(300);
+    call.answers(500, Some(1), "Hello, this is an AI.", 1_500);
+    call.plays_out(2_100, Epoch(1));
+    call.says(3_000, 3_800, "h1", "Yes, okay.");
+    call.answers(4_800, None, "Good.", 500);
+    call.plays_out(5_400, Epoch(2));
+    assert!(!call.has("instruct"), "letters that are everybody's tell nothing: {}", call.story());
+    call.says(6_000, 7_000, "h2", "हाँ जी, बोलिए।");
+    let story = call.story();
+    assert!(story.contains("event    language_changed") && story.contains("instruct hi"), "{story}");
+    // What we say ourselves is said in it, too.
+    call.answers(7_700, None, "जी।", 500);
+    call.plays_out(8_400, Epoch(3));
+    call.until(16_000);
+    assert!(call.story().contains("exactly  e4 हैलो"), "the question whether anybody is there");
+}
