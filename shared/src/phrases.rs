@@ -302,6 +302,7 @@ mod tests {
         assert!(!ends_open(&words("I want a flat")));
         assert!(ends_in_number(&words("nine eight seven")));
         assert!(ends_in_number(&words("My number is 98450.")));
+        assert!(ends_in_number(&words("ஒன்பது எட்டு நான்கு")) && ends_in_number(&words("তিন চার")));
         assert!(!ends_in_number(&words("two crore")));
         assert!(is_whole_contact_detail(&words("98450 12345")));
         assert!(is_whole_contact_detail(&words("asha at gmail dot com")));
@@ -313,6 +314,7 @@ mod tests {
         assert!(asks_piecewise("Great. What is your phone number?"));
         assert!(asks_piecewise("ठीक है। आप कब आ सकते हैं?"));
         assert!(asks_piecewise("Which date suits you?"));
+        assert!(asks_piecewise("உங்கள் போன் எண் என்ன?") && asks_piecewise("మీరు ఎప్పుడు రాగలరు?"));
         assert!(!asks_piecewise("I have your number. Is it for investment?"));
         assert!(!asks_piecewise("Tell me your number."));
     }

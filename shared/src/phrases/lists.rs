@@ -84,7 +84,8 @@ pub(super) static OPEN_ENDINGS: Phrases = LazyLock::new(|| {
 
 /// A question with one of these asks for something that people say in pieces.
 pub(super) static PIECEWISE_QUESTIONS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::PIECEWISE_QUESTIONS,
         "number, phone, mobile, whatsapp, email, e mail, mail id, address, pin code, pincode, spell, date, what day, \
      which day, what time, when would, when can, kab, tareekh, tarikh, samay, नंबर, ईमेल, पता, कब, तारीख, किस दिन, \
      समय",
@@ -193,7 +194,8 @@ pub(super) static OTHERS: Phrases = LazyLock::new(|| phrases("i, we, they, he, s
 
 /// Digits and numbers as they are spoken.
 pub(super) static NUMBER_WORDS: Phrases = LazyLock::new(|| {
-    phrases(
+    with(
+        indian::NUMBER_WORDS,
         "zero, oh, one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen, fourteen, \
      fifteen, sixteen, seventeen, eighteen, nineteen, twenty, thirty, forty, fifty, sixty, seventy, eighty, ninety, \
      double, triple, hundred, ek, do, teen, char, chaar, paanch, panch, chhe, saat, aath, nau, das, bees, pachas, एक, \
