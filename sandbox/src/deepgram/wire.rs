@@ -53,6 +53,9 @@ pub(super) fn refusal(form: Form, status: StatusCode, detail: Option<&str>, requ
     if let Ok(text) = HeaderValue::from_str(&message) {
         response.headers_mut().insert("dg-error", text);
     }
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("dg-request-id", id);
+    }
     response
 }
 
