@@ -56,8 +56,8 @@ impl Spooled {
         }
         let duration_ms = match WavReader::open(&path) {
             Ok(wav) => i64::from(wav.duration()) / SAMPLES_PER_MS as i64,
-            // A disk that does not answer is no reason to take the sound on it for none.
-            Err(hound::Error::IoError(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            // A disk that does not answer is no reason to take the sound on it for none; a file that is too short is no such trouble.
+            Err(hound::Error::IoError(error)) if error.raw_os_error().is_some() => return Err(error),
             // Its process died before the first write was whole.
             Err(_no_wav) => 0,
         };

@@ -151,9 +151,9 @@ fn refused(status: u16, answer: &[u8], retry_after: Option<Duration>) -> Summary
         kind: Option<String>,
         status: Option<String>,
     }
-    // Gemini wraps its error in a list.
-    let failure = serde_json::from_slice::<Failure>(answer).ok();
-    let failure = failure.or_else(|| serde_json::from_slice::<Vec<Failure>>(answer).ok()?.into_iter().next());
+    // Gemini wraps its error in a list. It is looked for first: a list is also read as an object's fields in their order.
+    let wrapped = serde_json::from_slice::<[Failure; 1]>(answer).map(|[failure]| failure);
+    let failure = wrapped.or_else(|_no_list| serde_json::from_slice::<Failure>(answer));
     let Detail { code, kind, status: name } = failure.unwrap_or_default().error;
     let code = code.and_then(|code| code.as_str().map(str::to_owned)).or(kind).or(name);
     let code = code.unwrap_or_else(|| "no code".into());
