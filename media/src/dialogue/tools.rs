@@ -83,8 +83,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use shared::callback::CallbackTerms;
-
     use super::*;
 
     #[test]
