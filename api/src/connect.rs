@@ -78,7 +78,7 @@ pub async fn get_connection(State(app): State<App>, request: Request) -> Result<
         timeout(ANSWER_WITHIN, find(&app, names)).await.unwrap_or_else(|_elapsed| {
             tracing::error!("a flow could not be told in time whom to connect");
             Ok(Found::default())
-    })?;
+        })?;
     let somebody = !numbers.is_empty();
     metrics::counter!("transfers_total", "answer" => if somebody { "somebody" } else { "nobody" }).increment(1);
     Ok(Json(Connection {
@@ -159,10 +159,7 @@ struct Found {
     record: bool,
 }
 
-async fn find(
-    app: &App,
-    (reference, carrier_call_id): (Option<&str>, Option<&str>),
-) -> Result<Found, ApiError> {
+async fn find(app: &App, (reference, carrier_call_id): (Option<&str>, Option<&str>)) -> Result<Found, ApiError> {
     let mut tx = app.db.begin().await?;
     let numbers = transfer::destination(&mut tx, Carrier::Exotel, reference, carrier_call_id, app.clock.now()).await?;
     let whisper = match numbers.is_empty() {

@@ -135,11 +135,7 @@ impl DialogueSettings {
     }
 
     fn own_greeting(&self) -> OwnGreeting<'_> {
-        OwnGreeting {
-            usual: self.greeting.as_deref(),
-            usual_language: &self.usual_language,
-            others: &self.greetings,
-        }
+        OwnGreeting { usual: self.greeting.as_deref(), usual_language: &self.usual_language, others: &self.greetings }
     }
 }
 

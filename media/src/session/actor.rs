@@ -29,7 +29,10 @@ use crate::{
     app::{Admission, App},
     audio::vad::Vad,
     carrier::{Carrier, Reader, StreamStart, Writer},
-    dialogue::{AskId, CallEvent, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd, ToolOutcome},
+    dialogue::{
+        AskId, CallEvent, CallTime, DialogueSettings, EndReason, Epoch, Input, LlmFailure, Phase, StreamEnd,
+        ToolOutcome,
+    },
     llm::LlmPiece,
     pacer::{self, PacerCommand, PacerEnd, Report},
     realtime::Link,

@@ -161,7 +161,9 @@ impl Rehearsal {
                     ClientEvent::Truncate { item_id, audio_end_ms } => format!("truncate {item_id} {audio_end_ms}"),
                     ClientEvent::Ask { epoch, exactly: Some(words) } => format!("exactly  e{} {words}", epoch.0),
                     ClientEvent::Ask { epoch, exactly: None } => format!("ask      e{}", epoch.0),
-                    ClientEvent::Instruct(text) => format!("instruct {}", if text.contains("Speak Hindi") { "hi" } else { "?" }),
+                    ClientEvent::Instruct(text) => {
+                        format!("instruct {}", if text.contains("Speak Hindi") { "hi" } else { "?" })
+                    }
                     ClientEvent::Commit => "commit".to_owned(),
                     ClientEvent::Cancel { response_id } => format!("cancel   {response_id}"),
                 },
