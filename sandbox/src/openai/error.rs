@@ -14,8 +14,21 @@ pub(super) struct Error {
     kind: &'static str,
     param: Option<String>,
     pub code: Option<String>,
-    retry_after: Option<u64>,
-    retry_after_ms: Option<u64>,
+    wait: Option<Wait>,
+}
+
+/// How long the client is asked to wait, and in which header's unit.
+#[derive(Debug, Clone, Copy)]
+enum Wait {
+    Secs(u32),
+    Ms(u32),
+}
+
+impl Wait {
+    fn of(fault: &Value) -> Option<Self> {
+        let number = |name: &str| fault[name].as_u64().and_then(|number| u32::try_from(number).ok());
+        number("retry_after_ms").map(Self::Ms).or_else(|| number("retry_after").map(Self::Secs))
+    }
 }
 
 impl Error {
@@ -26,8 +39,7 @@ impl Error {
             kind: "invalid_request_error",
             param: Some(param.into()).filter(|param| !param.is_empty()),
             code: None,
-            retry_after: None,
-            retry_after_ms: None,
+            wait: None,
         }
     }
 
@@ -81,8 +93,7 @@ impl Error {
             kind,
             param: None,
             code: code.map(str::to_owned),
-            retry_after: value["retry_after"].as_u64(),
-            retry_after_ms: value["retry_after_ms"].as_u64(),
+            wait: Wait::of(value),
         }
     }
 
@@ -99,11 +110,11 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
-        if let Some(secs) = self.retry_after {
-            response.headers_mut().insert("retry-after", HeaderValue::from(secs));
-        }
-        if let Some(ms) = self.retry_after_ms {
-            response.headers_mut().insert("retry-after-ms", HeaderValue::from(ms));
+        let headers = response.headers_mut();
+        match self.wait {
+            Some(Wait::Secs(secs)) => drop(headers.insert("retry-after", HeaderValue::from(secs))),
+            Some(Wait::Ms(ms)) => drop(headers.insert("retry-after-ms", HeaderValue::from(ms))),
+            None => {}
         }
         response
     }
