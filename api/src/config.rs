@@ -1,6 +1,7 @@
 //! What `api` reads from its environment; each variable also is a flag.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
@@ -102,6 +103,9 @@ pub struct ServeConfig {
     /// As for `media`: a campaign's preflight says which languages nobody hears or speaks.
     #[command(flatten)]
     pub speech: SpeechConfig,
+    /// Longest call; the worker's and media's. Here it ends conversations whose speech the carrier gathers.
+    #[arg(long, env = "MAX_CALL_DURATION_MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_call_duration_minutes: u32,
     /// As for `media`: voice agents' own tools may lie in private networks. For development.
     #[arg(long, env = "PRIVATE_TOOLS", default_value_t = false, action = clap::ArgAction::Set)]
     pub private_tools: bool,
@@ -143,6 +147,12 @@ impl ServeConfig {
     pub fn llm(&self) -> anyhow::Result<Option<Llm>> {
         let key = self.provider_keys.of(Vendor::OpenAi).cloned();
         key.map(|key| Llm::new(&self.openai_base_url, key, &self.llm_model)).transpose()
+    }
+
+    /// Longest call.
+    #[must_use]
+    pub fn max_call_duration(&self) -> Duration {
+        Duration::from_secs(u64::from(self.max_call_duration_minutes) * 60)
     }
 
     /// # Errors

@@ -8,13 +8,15 @@ use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::agent_tool::ToolSpec;
+use shared::conversation_event::LlmFailure;
+use shared::ledger::{Unit, Used};
+use shared::provider::Vendor;
 use url::Url;
 
 /// A spoken answer is short; a longer one is a runaway.
-const MAX_COMPLETION_TOKENS: u32 = 300;
+const MAX_COMPLETION_TOKENS: u32 = 400;
 const MAX_ANSWER_BYTES: usize = 200_000;
-/// Requests for one answer: each function that is called costs one.
-const MAX_ROUNDS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub struct Llm {
@@ -24,14 +26,33 @@ pub struct Llm {
     model: String,
 }
 
-/// What the model says, and does.
+/// What the model says, and calls: one, the other, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub struct Said {
     pub text: String,
-    /// It has said goodbye.
-    pub ends: bool,
-    /// The human forbids further calls, in these words.
-    pub opts_out: Option<String>,
+    pub calls: Vec<ToolCall>,
+    /// What the answer cost, in tokens.
+    pub used: Vec<Used>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON text as the model wrote it.
+    pub arguments: String,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// In the wire's words, system prompt first.
+    pub messages: &'a [Value],
+    pub tools: &'a [ToolSpec],
+    /// Instead of the installation's.
+    pub model: Option<&'a str>,
+    /// Requests that begin alike share it.
+    pub cache_key: &'a str,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,27 +63,82 @@ pub enum LlmError {
     Status(u16),
     #[error("the language model's answer cannot be used")]
     Unusable,
+    #[error("the language model will not answer")]
+    Refused,
+    #[error("the language model said nothing")]
+    Empty,
+}
+
+impl LlmError {
+    /// By what may be done next.
+    #[must_use]
+    pub const fn failure(&self) -> LlmFailure {
+        match self {
+            Self::Status(429) => LlmFailure::RateLimited,
+            Self::Status(408 | 500..) | Self::Unreachable(_) | Self::Unusable => LlmFailure::Unavailable,
+            Self::Status(_) => LlmFailure::Misconfigured,
+            Self::Refused => LlmFailure::Refused,
+            Self::Empty => LlmFailure::Empty,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
 struct Completion {
     choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Usage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    prompt_tokens_details: Option<PromptTokens>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PromptTokens {
+    cached_tokens: i64,
+}
+
+impl Usage {
+    fn of(self, model: &str) -> Vec<Used> {
+        let cached = self.prompt_tokens_details.unwrap_or_default().cached_tokens;
+        let units = [
+            (Unit::LlmInputToken, self.prompt_tokens - cached),
+            (Unit::LlmCachedToken, cached),
+            (Unit::LlmOutputToken, self.completion_tokens),
+        ];
+        let used = |(unit, quantity)| Used {
+            provider: Vendor::OpenAi.as_str().to_owned(),
+            model: model.to_owned(),
+            unit,
+            quantity,
+        };
+        units.map(used).into_iter().filter(|used| used.quantity > 0).collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
 struct Choice {
     message: Message,
+    #[serde(default)]
+    finish_reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Message {
     content: Option<String>,
-    tool_calls: Vec<ToolCall>,
+    refusal: Option<String>,
+    tool_calls: Option<Vec<Called>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ToolCall {
+struct Called {
     id: String,
     function: Function,
 }
@@ -91,54 +167,12 @@ impl Llm {
         Ok(Self { http, endpoint, key, model: model.to_owned() })
     }
 
-    /// The answer to a conversation, system prompt first. Bound it by a timeout.
+    /// The model's answer to one request. Bound it by a timeout.
     ///
     /// # Errors
     /// See [`LlmError`].
-    pub async fn reply(&self, mut messages: Vec<Value>, model: Option<&str>) -> Result<Reply, LlmError> {
-        let mut reply = Reply::default();
-        for _ in 0..MAX_ROUNDS {
-            let said = self.ask(&messages, model).await?;
-            if let Some(text) = said.content.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-                reply.text = text.to_owned();
-            }
-            for call in &said.tool_calls {
-                match call.function.name.as_str() {
-                    "end_call" => reply.ends = true,
-                    "mark_do_not_call" => {
-                        let arguments: Value = serde_json::from_str(&call.function.arguments).unwrap_or_default();
-                        let note = arguments["note"].as_str().unwrap_or("asked in the call");
-                        reply.opts_out = Some(note.to_owned());
-                    }
-                    _ => {}
-                }
-            }
-            if said.tool_calls.is_empty() || !reply.text.is_empty() {
-                break;
-            }
-            messages.push(json!({
-                "role": "assistant", "content": null,
-                "tool_calls": said.tool_calls.iter().map(|call| json!({
-                    "id": call.id, "type": "function",
-                    "function": {"name": call.function.name, "arguments": call.function.arguments},
-                })).collect::<Vec<_>>(),
-            }));
-            messages.extend(
-                said.tool_calls.iter().map(|call| json!({"role": "tool", "tool_call_id": call.id, "content": "ok"})),
-            );
-        }
-        // Without a word there is nothing to say, unless the conversation is over.
-        if reply.text.is_empty() && !reply.ends { Err(LlmError::Unusable) } else { Ok(reply) }
-    }
-
-    async fn ask(&self, messages: &[Value], model: Option<&str>) -> Result<Message, LlmError> {
-        let body = json!({
-            "model": model.unwrap_or(&self.model),
-            "messages": messages,
-            "reasoning_effort": "none",
-            "max_completion_tokens": MAX_COMPLETION_TOKENS,
-            "tools": tools(),
-        });
+    pub async fn ask(&self, question: Question<'_>) -> Result<Said, LlmError> {
+        let body = self.body(question);
         let request = self.http.post(self.endpoint.clone()).bearer_auth(self.key.expose_secret()).json(&body);
         let unreachable = |error: reqwest::Error| LlmError::Unreachable(error.without_url());
         let mut response = request.send().await.map_err(unreachable)?;
@@ -153,24 +187,87 @@ impl Llm {
             answer.extend_from_slice(&chunk);
         }
         let completion: Completion = serde_json::from_slice(&answer).map_err(|_error| LlmError::Unusable)?;
-        completion.choices.into_iter().next().map(|choice| choice.message).ok_or(LlmError::Unusable)
+        let mut said = said(completion.choices.into_iter().next().ok_or(LlmError::Unusable)?)?;
+        said.used = completion.usage.of(question.model.unwrap_or(&self.model));
+        Ok(said)
+    }
+
+    /// As `media` asks the same wire.
+    fn body(&self, question: Question<'_>) -> Value {
+        let mut body = json!({
+            "model": question.model.unwrap_or(&self.model),
+            "messages": question.messages,
+            // Models that reason by default would think for seconds.
+            "reasoning_effort": "none",
+            "max_completion_tokens": MAX_COMPLETION_TOKENS,
+            "prompt_cache_key": question.cache_key,
+        });
+        if !question.tools.is_empty() {
+            body["tools"] = question.tools.iter().map(tool).collect();
+            body["tool_choice"] = "auto".into();
+            body["parallel_tool_calls"] = false.into();
+        }
+        body
     }
 }
 
-fn tools() -> Value {
-    let tool = |name: &str, description: &str, properties: Value| {
-        let required: Vec<&String> = properties.as_object().into_iter().flat_map(|map| map.keys()).collect();
-        json!({"type": "function", "function": {
-            "name": name, "description": description, "strict": true,
-            "parameters": {"type": "object", "required": required, "properties": properties, "additionalProperties": false},
-        }})
-    };
-    json!([
-        tool("end_call", "Ends the call after your goodbye.", json!({"reason": {"type": "string"}})),
-        tool(
-            "mark_do_not_call",
-            "The person does not want to be called again.",
-            json!({"note": {"type": ["string", "null"]}}),
-        ),
-    ])
+fn tool(spec: &ToolSpec) -> Value {
+    json!({"type": "function", "function": {"name": spec.name, "description": spec.description, "strict": true,
+        "parameters": spec.parameters}})
+}
+
+fn said(Choice { message, finish_reason }: Choice) -> Result<Said, LlmError> {
+    let is_cut = finish_reason.as_deref() == Some("length");
+    let text = message.content.as_deref().unwrap_or_default().trim();
+    let text = if is_cut { whole_sentences(text) } else { text }.to_owned();
+    let call =
+        |called: Called| ToolCall { id: called.id, name: called.function.name, arguments: called.function.arguments };
+    let calls: Vec<ToolCall> = message.tool_calls.unwrap_or_default().into_iter().map(call).collect();
+    match (text.is_empty(), calls.is_empty()) {
+        (true, true) if message.refusal.is_some() || finish_reason.as_deref() == Some("content_filter") => {
+            Err(LlmError::Refused)
+        }
+        (true, true) => Err(LlmError::Empty),
+        _ => Ok(Said { text, calls, used: Vec::new() }),
+    }
+}
+
+/// Without the sentence in which the tokens ran out; all of it where it is the only one.
+fn whole_sentences(text: &str) -> &str {
+    let ends = |c: char| matches!(c, '.' | '!' | '?' | '।');
+    let end = text.rfind(ends).map_or(0, |at| at + text[at..].chars().next().map_or(0, char::len_utf8));
+    if end == 0 { text } else { &text[..end] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(value: Value) -> Choice {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_ends_with_its_last_whole_sentence() {
+        let cut = json!({"message": {"content": "It is near the lake. You can see"}, "finish_reason": "length"});
+        assert_eq!(said(choice(cut)).unwrap().text, "It is near the lake.");
+        assert_eq!(whole_sentences("यह झील के पास है। और"), "यह झील के पास है।");
+        assert_eq!(whole_sentences("no end to it"), "no end to it");
+    }
+
+    #[test]
+    fn nothing_is_an_error_that_tells_why() {
+        let silent = said(choice(json!({"message": {"content": null, "tool_calls": null}})));
+        assert_eq!(silent.unwrap_err().failure(), LlmFailure::Empty);
+        let refused = said(choice(json!({"message": {"content": null, "refusal": "I cannot."}})));
+        assert_eq!(refused.unwrap_err().failure(), LlmFailure::Refused);
+        for (status, failure) in [
+            (429, LlmFailure::RateLimited),
+            (503, LlmFailure::Unavailable),
+            (401, LlmFailure::Misconfigured),
+            (404, LlmFailure::Misconfigured),
+        ] {
+            assert_eq!(LlmError::Status(status).failure(), failure, "{status}");
+        }
+    }
 }

@@ -93,6 +93,7 @@ fn routes(max_upload_bytes: usize) -> OpenApiRouter<App> {
         .routes(routes!(twilio::dialed::post_dialed))
         .routes(routes!(twilio::dialed::post_fallback))
         .routes(routes!(twilio::post_sms))
+        .routes(routes!(twilio::gathered::voicemail::get_recording))
         .routes(routes!(twilio::post_status))
         .routes(routes!(twilio::post_sms_status))
         .routes(routes!(twilio::post_recording))

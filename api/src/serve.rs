@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use shared::calling_window::CallingHours;
+use shared::http_tool::client::HttpTools;
 use shared::pace::CarrierRates;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +87,8 @@ async fn state(config: &ServeConfig, metrics: RenderMetrics) -> anyhow::Result<A
         carrier_rates: CarrierRates { exotel: config.exotel_calls_per_second, twilio: config.twilio_calls_per_second },
         twilio: config.twilio()?,
         llm: config.llm()?,
+        http_tools: HttpTools::new(config.callback_secret.clone(), config.private_tools)?,
+        max_call_duration: config.max_call_duration(),
         max_upload_bytes: config.max_upload_mb * 1024 * 1024,
         provider_keys: config.provider_keys.clone(),
         speech: config.speech.clone(),

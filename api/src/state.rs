@@ -1,10 +1,12 @@
 //! What every handler shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
+use shared::http_tool::client::HttpTools;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
 use shared::provider::ProviderKeys;
@@ -37,6 +39,10 @@ pub struct AppState {
     pub twilio: Option<TwilioAccount>,
     /// Answers on the gathered-speech path; `None`: that path is closed, and every call streams.
     pub llm: Option<Llm>,
+    /// Asks voice agents' own tools, on that path.
+    pub http_tools: HttpTools,
+    /// After which the agent says goodbye, on that path.
+    pub max_call_duration: Duration,
     /// Which speech and language services a voice agent may name.
     pub provider_keys: ProviderKeys,
     /// Who hears and speaks where a voice agent does not say.

@@ -4,7 +4,7 @@
 //! recording is.
 
 pub mod dialed;
-mod gathered;
+pub mod gathered;
 pub mod twiml;
 pub mod voice;
 pub mod whisper;

@@ -89,7 +89,8 @@ pub struct VoiceAgentSettingsView {
     recording_enabled: bool,
     /// Wait for the human's hello before greeting.
     wait_for_hello: bool,
-    /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice, instead of streaming.
+    /// On Twilio: hold the conversation turn by turn, through the carrier's own speech recognition and voice and the installation's
+    /// OpenAI model, instead of streaming. A call in a language that Twilio does not both hear and speak streams all the same.
     gathered_speech: bool,
     /// Texts that the agent may send by SMS when the human asks for one; each once per call.
     #[schema(max_items = 10)]

@@ -25,6 +25,8 @@
 //! | `wrong_machine` | the carrier takes a human for a machine, or a machine for a human | – |
 //! | `advisor_unreachable` | one phone of a human that a call is put through to is not picked up (keyed by its number, too) | `no-answer` (default), `busy` or `failed` |
 //! | `twiml_lost` | Twilio cannot get the next document, and asks `FallbackUrl` | – |
+//! | `lost_answer` | Twilio asks one of its questions for TwiML twice | – |
+//! | `unsure_words` | Twilio's recogniser is not sure of one result of `<Gather>` | – |
 //! | `recording_never` | the recording is announced and answers 404 for ever | – |
 //! | `recording_late` | the recording appears this much later | milliseconds |
 //! | `recording_truncated` | the recording's body ends early (in the middle of its announced length) | – |

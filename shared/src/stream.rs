@@ -13,6 +13,7 @@ use crate::resumption;
 use crate::turn;
 use crate::voice_agent::VoiceAgentSettings;
 
+pub(crate) use briefing::read as briefing_of;
 pub use briefing::{Briefing, Comeback};
 
 /// The live call that a stream belongs to, by the carrier's own call id.

@@ -60,3 +60,19 @@ pub async fn of_campaign(
     .fetch_optional(db)
     .await
 }
+
+/// The recording of the campaign that a live call belongs to, by our own name for the call.
+pub async fn of_call(db: impl PgExecutor<'_>, reference: &str) -> sqlx::Result<Option<VoicemailRecording>> {
+    sqlx::query_as!(
+        VoicemailRecording,
+        r#"
+        select g.voicemail_recording_key as "object_key!", g.voicemail_recording_title as "title!",
+            g.voicemail_recording_ms as "duration_ms!"
+        from calls c join campaigns g on g.id = c.campaign_id
+        where c.reference = $1 and g.voicemail_recording_key is not null and c.ended_at is null
+        "#,
+        reference,
+    )
+    .fetch_optional(db)
+    .await
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use tests::harness::{Lead, TestApp};
+use tests::harness::{Lead, TestApp, jingle};
 
 const KARAN: Lead = Lead { name: "Karan", phone: "+919999900161" };
 
@@ -46,23 +46,6 @@ async fn voicemail_hears_the_campaigns_message_after_its_beep_and_nothing_else()
     let texts: String = after.iter().filter_map(|line| line["text"].as_str()).collect::<Vec<_>>().join(" ");
     assert_eq!(texts, "Hello Karan, Asha from Trunkline will call you again tomorrow.", "{carrier}");
     assert_eq!(carrier["end_cause"], "nobody_to_connect", "we hung up: {carrier}");
-}
-
-/// Three seconds of a tone that nobody speaks.
-fn jingle() -> Vec<u8> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 16_000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut wav = std::io::Cursor::new(Vec::new());
-    let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
-    for at in 0..48_000 {
-        writer.write_sample((9_000.0 * f64::sin(f64::from(at) * 0.25)) as i16).unwrap();
-    }
-    writer.finalize().unwrap();
-    wav.into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread")]

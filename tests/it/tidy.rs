@@ -102,6 +102,9 @@ fn what_decides_has_no_world_in_it() {
     pure.extend(rust_files("media/src/realtime/conversation"));
     pure.extend(
         [
+            "api/src/twilio/gathered/course.rs",
+            "api/src/twilio/gathered/language.rs",
+            "api/src/twilio/gathered/request.rs",
             "media/src/realtime/wire.rs",
             "media/src/session/reservoir.rs",
             "shared/src/agent_tool.rs",

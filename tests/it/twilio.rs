@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use tests::harness::{Lead, PURPOSE, Setup, TestApp, eventually, interested, lines, words};
+use tests::harness::{Lead, PURPOSE, Setup, TestApp, eventually, interested, jingle, lines, words};
 
 const PRIYA: Lead = Lead { name: "Priyamvada", phone: "+919999900101" };
 const MINUTES: Duration = Duration::from_secs(150);
@@ -191,31 +191,122 @@ async fn an_answer_that_is_lost_is_asked_for_and_the_phone_rings_once() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
+/// The same, for a voice agent that gathers.
+async fn gathering(settings: Value, steps: Value) -> (TestApp, i64) {
     let app = TestApp::start().await;
     app.choose_carrier("twilio").await;
-    let settings = json!({"name": "Gatherer", "settings": {"gathered_speech": true}});
-    let (status, agent) = app.post("/voice-agents", settings).await;
+    let mut own = json!({"gathered_speech": true});
+    own.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    let (status, agent) = app.post("/voice-agents", json!({"name": "Gatherer", "settings": own})).await;
     assert!(status.is_success(), "{agent}");
-    let attempt = json!([{"do": "ring", "ms": 300}, {"do": "answer"}, {"do": "wait_for_agent"}, {"do": "say", "text": "Who is this?"},
-        {"do": "wait_for_agent"}, {"do": "say", "text": "Do not call me again."}, {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 9000}]);
+    let mut attempt = vec![json!({"do": "ring", "ms": 300}), json!({"do": "answer"})];
+    attempt.extend(steps.as_array().unwrap().clone());
     app.script(PRIYA.phone, json!({"name": "story", "attempts": [attempt]})).await;
     let campaign = app.create_campaign(json!({"max_attempts_per_lead": 1, "voice_agent_id": agent["id"]})).await;
     app.upload(campaign, &[PRIYA]).await;
+    (app, campaign)
+}
+
+/// No stream, no error in what Twilio was told, and our transcript is what the callee heard.
+async fn was_gathered(app: &TestApp, campaign: i64) -> (Value, Value) {
+    let (carrier, ours) = (app.carrier_calls().await.remove(0), app.only_call(campaign).await);
+    assert!(carrier["streams"].as_array().unwrap().is_empty(), "{carrier}");
+    let refused = app.logged(None, "twiml.refused");
+    assert!(refused.is_empty(), "{refused:?}");
+    let agent = lines(&ours, "agent");
+    assert_eq!(plain(agent.iter().map(String::as_str)), heard(&carrier));
+    (carrier, ours)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_agent_that_gathers_speech_talks_turn_by_turn_and_obeys() {
+    let steps = json!([{"do": "wait_for_agent"}, {"do": "say", "text": "Who is this?"}, {"do": "wait_for_agent"},
+        {"do": "say", "text": "Do not call me again."}, {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 9000}]);
+    let (app, campaign) = gathering(json!({}), steps).await;
     app.start_campaign(campaign).await;
     app.campaign_completes(campaign, MINUTES).await;
 
-    let (carrier, ours) = (app.carrier_calls().await, app.calls(campaign).await);
-    assert_eq!(carrier[0]["end_cause"], "agent_hung_up", "{}", carrier[0]);
-    assert!(carrier[0]["streams"].as_array().unwrap().is_empty(), "{}", carrier[0]);
-    assert_eq!(lines(&ours[0], "callee"), ["Who is this?", "Do not call me again."], "{}", ours[0]);
-    let agent = lines(&ours[0], "agent");
-    assert_eq!(plain(agent.iter().map(String::as_str)), heard(&carrier[0]));
-    assert_eq!(ours[0]["disposition"], "do_not_call", "{}", ours[0]);
+    let (carrier, ours) = was_gathered(&app, campaign).await;
+    assert_eq!(carrier["end_cause"], "agent_hung_up", "{carrier}");
+    assert_eq!(lines(&ours, "callee"), ["Who is this?", "Do not call me again."], "{ours}");
+    assert_eq!(ours["disposition"], "do_not_call", "{ours}");
     let listed: i64 = sqlx::query_scalar("select count(*) from do_not_call").fetch_one(&app.db).await.unwrap();
     assert_eq!(listed, 1);
     recorded(&app, campaign).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gathered_call_notes_answers_and_a_callback_though_questions_are_asked_twice() {
+    let busy = "Sorry, I am busy now. Please call me back tomorrow at five.";
+    let steps = json!([{"do": "wait_for_agent"}, {"do": "say", "text": "Yes, go ahead."}, {"do": "wait_for_agent"},
+        {"do": "say", "text": "Yes, go ahead."}, {"do": "wait_for_agent"}, {"do": "say", "text": PURPOSE}, {"do": "wait_for_agent"},
+        {"do": "say", "text": busy}, {"do": "wait_for_agent"}, {"do": "stay_silent", "ms": 9000}]);
+    let (app, campaign) = gathering(json!({}), steps).await;
+    app.fault(json!({"name": "unsure_words"})).await;
+    app.fault(json!({"name": "lost_answer", "count": 9})).await;
+    app.start_campaign(campaign).await;
+    let noted: (Value, Option<String>) = eventually(MINUTES, || async {
+        let query = "select answers, callback_text from conversations join calls on id = call_id
+            where calls.status = 'completed' and summary_status = 'completed'";
+        let row = sqlx::query_as(query).fetch_optional(&app.db).await.unwrap();
+        row.ok_or_else(|| "no summary".to_owned())
+    })
+    .await;
+    assert!(noted.0["purpose"].is_string() && noted.1.is_some(), "{noted:?}");
+    let (carrier, ours) = was_gathered(&app, campaign).await;
+    assert_eq!(carrier["end_cause"], "agent_hung_up", "{carrier}");
+    assert_eq!(lines(&ours, "callee"), ["Yes, go ahead.", "Yes, go ahead.", PURPOSE, busy], "{ours}");
+    assert!(lines(&ours, "agent")[1].starts_with("Sorry, I did not catch that."), "{ours}");
+    assert_eq!(ours["disposition"], "callback_requested", "{ours}");
+    let lead: String = sqlx::query_scalar("select status from leads").fetch_one(&app.db).await.unwrap();
+    assert_eq!(lead, "callback_scheduled");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gathered_call_goes_on_with_a_human_when_zero_is_pressed() {
+    let steps = json!([{"do": "wait_for_agent"}, {"do": "say", "text": "Yes, go ahead."}, {"do": "wait_for_agent"},
+        {"do": "say", "text": PURPOSE}, {"do": "wait_for_agent"}, {"do": "dtmf", "digits": "0"}, {"do": "wait_for_agent"},
+        {"do": "stay_silent", "ms": 20_000}]);
+    let (app, campaign) = gathering(json!({"transfer_to": ["+919811100001"]}), steps).await;
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let (carrier, ours) = was_gathered(&app, campaign).await;
+    assert_eq!(carrier["transferred_to"], json!(["+919811100001"]), "{carrier}");
+    assert_eq!(lines(&ours, "agent").last().unwrap(), "One moment please, I am connecting you.");
+    let events = ours["events"].as_array().unwrap();
+    for kind in ["key_pressed", "transfer_requested", "transferred"] {
+        assert!(events.iter().any(|event| event["kind"] == kind), "{kind}: {events:?}");
+    }
+    let whispered = app.logged(None, "dial.whispered");
+    let [whispered] = &whispered[..] else { panic!("{whispered:?}") };
+    assert!(whispered.data["texts"][0].as_str().unwrap().contains("Purpose: "), "{whispered:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_on_a_gathered_call_is_played_the_campaigns_recording() {
+    let greeting = "You have reached Priya. Please leave a message after the beep.";
+    let steps = json!([{"do": "voicemail", "greeting": greeting, "beep_ms": 400, "record_ms": 20_000}]);
+    let (app, campaign) = gathering(json!({}), steps).await;
+    let file = reqwest::multipart::Part::bytes(jingle()).file_name("Festive offer.wav");
+    let url = format!("{}/campaigns/{campaign}/voicemail-recording", app.api_url);
+    let form = reqwest::multipart::Form::new().part("file", file);
+    let answer = app.client.put(url).multipart(form).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    app.start_campaign(campaign).await;
+    app.campaign_completes(campaign, MINUTES).await;
+
+    let call = app.only_call(campaign).await;
+    assert_eq!((&call["disposition"], &call["answered_by"]), (&json!("voicemail"), &json!("machine")), "{call}");
+    assert_eq!(call["hangup_cause"], "machine_answered", "{call}");
+    assert_eq!(lines(&call, "agent").last().unwrap(), "[Recording: Festive offer]", "{call}");
+    let played = app.logged(None, "play.ended");
+    let [played] = &played[..] else { panic!("{played:?}") };
+    assert_eq!(played.data["ms"], 3_000);
+    assert!(app.logged(None, "twiml.refused").is_empty());
     app.finish().await;
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use app::{Lead, Setup, TestApp};
 pub use process::{Process, binaries};
 pub use relay::Relay;
-pub use story::{PURPOSE, interested, lines, words};
+pub use story::{PURPOSE, interested, jingle, lines, words};
 
 /// Asks `look` again and again until it answers `Ok`, at most for `bound`; then fails with its last `Err`.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(bound: Duration, mut look: impl FnMut() -> F) -> T {

@@ -7,6 +7,9 @@ use axum::response::{IntoResponse, Response};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+/// Of one `<Say>`.
+const MAX_SAY_CHARS: usize = 4_000;
+
 /// One thing that a call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb<'a> {
@@ -16,12 +19,12 @@ pub enum Verb<'a> {
         parameters: Vec<(&'a str, &'a str)>,
     },
     Say(Speech<'a>),
-    /// Says something, listens, and asks `action` what to do with the words. Silence goes on to the next verb.
-    Gather {
-        action: &'a str,
-        hints: &'a str,
-        says: Speech<'a>,
+    /// Plays the sound of an address.
+    Play(&'a str),
+    Pause {
+        secs: u32,
     },
+    Gather(Gathering<'a>),
     /// These phones ring one after the other, each so long, until one is picked up and connected; `caller_id` is what it shows. Whoever
     /// answers hears first, alone, what `whisper` has to say. When nobody did, or they have talked, `action` is asked what follows: no
     /// verb behind this one is reached.
@@ -38,7 +41,21 @@ pub enum Verb<'a> {
     Hangup,
 }
 
-/// A text in a language (BCP 47).
+/// Says something, listens, and asks `action` what to do with the words, or with the keys that were pressed. Silence goes on to the
+/// next verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathering<'a> {
+    pub action: &'a str,
+    /// What is heard: a tag of Twilio's.
+    pub language: &'a str,
+    /// Words to expect, divided by commas.
+    pub hints: &'a str,
+    /// So many keys are all; without a number the hash key, or a pause, ends them.
+    pub digits: Option<u8>,
+    pub says: Speech<'a>,
+}
+
+/// A text in a language: a tag of Twilio's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speech<'a> {
     pub text: &'a str,
@@ -90,17 +107,13 @@ fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
             })?;
         }
         Verb::Say(speech) => say(xml, speech)?,
-        Verb::Gather { action, hints, says } => {
-            let gather = xml.create_element("Gather").with_attributes([
-                ("input", "speech"),
-                ("action", *action),
-                ("method", "POST"),
-                ("language", says.language),
-                ("speechTimeout", "auto"),
-            ]);
-            let gather = if hints.is_empty() { gather } else { gather.with_attribute(("hints", *hints)) };
-            gather.write_inner_content(|xml| say(xml, says))?;
+        Verb::Play(url) => {
+            xml.create_element("Play").write_text_content(BytesText::new(url))?;
         }
+        Verb::Pause { secs } => {
+            xml.create_element("Pause").with_attribute(("length", secs.to_string().as_str())).write_empty()?;
+        }
+        Verb::Gather(gathering) => gather(xml, gathering)?,
         Verb::Redirect(url) => {
             xml.create_element("Redirect")
                 .with_attribute(("method", "POST"))
@@ -131,6 +144,22 @@ fn write_verb(xml: &mut Xml, verb: &Verb<'_>) -> io::Result<()> {
     Ok(())
 }
 
+fn gather(xml: &mut Xml, gathering: &Gathering<'_>) -> io::Result<()> {
+    let Gathering { action, language, hints, digits, says } = gathering;
+    let digits = digits.map(|count| count.to_string());
+    let mut attributes = vec![
+        ("input", "speech dtmf"),
+        ("action", *action),
+        ("method", "POST"),
+        ("language", *language),
+        ("speechTimeout", "auto"),
+    ];
+    attributes.extend(digits.as_deref().map(|count| ("numDigits", count)));
+    attributes.extend((!hints.is_empty()).then_some(("hints", *hints)));
+    xml.create_element("Gather").with_attributes(attributes).write_inner_content(|xml| say(xml, says))?;
+    Ok(())
+}
+
 fn say(xml: &mut Xml, speech: &Speech<'_>) -> io::Result<()> {
     let text = speakable(speech.text);
     xml.create_element("Say")
@@ -139,9 +168,12 @@ fn say(xml: &mut Xml, speech: &Speech<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Without characters that XML cannot hold: a model may write any.
+/// Without characters that XML cannot hold, of which a model may write any; and not longer than Twilio reads out.
 fn speakable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c }).collect()
+    text.chars()
+        .take(MAX_SAY_CHARS)
+        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -186,11 +218,20 @@ mod tests {
             xml(&[Verb::Say(says.clone())]),
             r#"<Say language="en-IN">&lt;/Say&gt;&lt;Hangup/&gt; &quot;R&amp;D&quot;  5 &lt; 6</Say>"#
         );
-        let gather = Verb::Gather { action: "https://x/?a=\"1\"&b=2", hints: "", says };
+        let action = "https://x/?a=\"1\"&b=2";
+        let gathering = Gathering { action, language: "pa-guru-IN", hints: "", digits: Some(1), says };
         assert!(
-            xml(&[gather]).starts_with(
-                r#"<Gather input="speech" action="https://x/?a=&quot;1&quot;&amp;b=2" method="POST" language="en-IN" speechTimeout="auto"><Say"#
+            xml(&[Verb::Gather(gathering)]).starts_with(
+                r#"<Gather input="speech dtmf" action="https://x/?a=&quot;1&quot;&amp;b=2" method="POST" language="pa-guru-IN" speechTimeout="auto" numDigits="1"><Say language="en-IN"#
             )
+        );
+    }
+
+    #[test]
+    fn a_machine_is_left_what_there_is_after_a_pause() {
+        assert_eq!(
+            xml(&[Verb::Pause { secs: 2 }, Verb::Play("https://x/a?b=1&c=2"), Verb::Hangup]),
+            r#"<Pause length="2"/><Play>https://x/a?b=1&amp;c=2</Play><Hangup/>"#
         );
     }
 }

@@ -15,6 +15,7 @@ use shared::transfer;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::gathered::Answer;
 use super::twiml::{Twiml, Verb};
 use super::{dialed, gathered, genuine, whisper};
 use crate::error::{ApiError, Problem};
@@ -47,8 +48,10 @@ async fn answer(app: &App, webhook: &Webhook, asked_at: Instant) -> Twiml {
         tracing::warn!("Twilio asks about a call that we did not place");
         return Twiml::of(&[Verb::Hangup]);
     };
-    if let Some(answer) = gathered::answer(app, webhook, reference).await {
-        return answer;
+    match gathered::answer(app, webhook, reference, asked_at).await {
+        Answer::Say(document) => return document,
+        Answer::Leave => return leave(app, webhook, reference).await,
+        Answer::Elsewhere => {}
     }
     let round = webhook.fields.get(ROUND).map_or(Some(0), |round| round.parse().ok()).unwrap_or(MAX_SENT_BACK);
     if round > 0 && !goes_on(app, webhook, round, asked_at).await {

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use shared::calling_window::CallingHours;
 use shared::clock::Clock;
+use shared::http_tool::client::HttpTools;
 use shared::id::AccountId;
 use shared::pace::CarrierRates;
 use shared::provider::ProviderKeys;
@@ -91,6 +92,9 @@ impl TestApi {
             defaults: CampaignDefaults { calling_hours: CallingHours::default(), max_concurrent_calls: 10 },
             carrier_rates: CarrierRates { exotel: 3.0, twilio: 1.0 },
             llm,
+            // Tests' tools are on this machine.
+            http_tools: HttpTools::new(SECRET.into(), true).unwrap(),
+            max_call_duration: Duration::from_secs(600),
             twilio: Some(TwilioAccount {
                 auth_token: TWILIO_TOKEN.into(),
                 stream_url: Some("wss://media.example/twilio/media".parse().unwrap()),

@@ -62,6 +62,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("get", "/agent/calls/{call_id}/transcript"),
     ("post", "/webhooks/exotel/sms"),
     ("get", "/webhooks/exotel/sms"),
+    ("get", "/webhooks/twilio/voicemail-recording"),
     ("post", "/webhooks/exotel/sms-status"),
     ("post", "/webhooks/twilio/voice"),
     ("post", "/webhooks/twilio/status"),

@@ -66,7 +66,7 @@ pub(super) async fn speak(text: &str, voice: &str) -> Result<Vec<i16>, Error> {
 
 /// Sample rate and samples of a 16-bit mono WAV. The data chunk's length is not believed: a program
 /// that writes to a pipe cannot go back to correct it.
-fn read_wav(wav: &[u8]) -> Option<(u32, Vec<i16>)> {
+pub(crate) fn read_wav(wav: &[u8]) -> Option<(u32, Vec<i16>)> {
     if wav.get(..4)? != b"RIFF" || wav.get(8..12)? != b"WAVE" {
         return None;
     }

@@ -21,6 +21,7 @@ mod utterance;
 
 pub use bank::SpeechBank;
 pub use ear::{Ear, Heard, HeardWord};
+pub(crate) use flite::read_wav;
 pub use utterance::{Utterance, WordTiming};
 
 /// Samples per second of everything the bank says and an ear hears.

@@ -21,6 +21,26 @@ const SPEECH_ENDS_MS: u64 = 700;
 /// Why the call is over, as the carrier knows it.
 pub type Cause = &'static str;
 
+/// What is listened for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ears {
+    pub speech: bool,
+    pub keys: bool,
+    /// Silence behind what was said, and between two keys.
+    pub patience: Duration,
+    pub most_keys: Option<usize>,
+    pub last_key: Option<char>,
+}
+
+/// What there was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gathered {
+    Nothing,
+    Words(String),
+    /// And the key that ended them, if one did.
+    Keys(String, Option<char>),
+}
+
 /// The clock and the ears of one such stretch.
 pub struct Airtime {
     call: Arc<Call>,
@@ -31,6 +51,8 @@ pub struct Airtime {
     chunks: u64,
     chunk: Vec<i16>,
     played: Vec<i16>,
+    /// Keys that the callee has pressed since somebody looked.
+    pressed: Vec<char>,
 }
 
 impl Airtime {
@@ -46,6 +68,7 @@ impl Airtime {
             chunks: 0,
             chunk: vec![0; (CHUNK_MS * SAMPLES_PER_MS) as usize],
             played: Vec::new(),
+            pressed: Vec::new(),
         }
     }
 
@@ -74,18 +97,37 @@ impl Airtime {
         self.during(leg, tokio::time::sleep(time)).await
     }
 
-    /// Says something, falls silent when the callee speaks, and answers what they said; `None` if they said nothing for so
-    /// long after it.
-    pub async fn gather(&mut self, leg: &mut Leg, pcm: Vec<i16>, patience: Duration) -> Result<Option<String>, Cause> {
+    /// Says something, falls silent when the callee speaks or presses a key, and answers what came first: the words up to a
+    /// pause, or the keys up to their end.
+    pub async fn gather(&mut self, leg: &mut Leg, pcm: Vec<i16>, ears: Ears) -> Result<Gathered, Cause> {
         let said_before = self.call.truth().said.len();
         self.playback.audio(pcm, false);
+        self.pressed.clear();
         let mut quiet_since = Instant::now();
+        let mut keys = String::new();
         loop {
             sleep_until(self.next()).await;
             let was_speaking = leg.speech_ends_ms().is_some();
             self.tick(leg)?;
+            for key in std::mem::take(&mut self.pressed).into_iter().filter(|_| ears.keys) {
+                self.playback.clear_all();
+                quiet_since = Instant::now();
+                if ears.last_key == Some(key) && !keys.is_empty() {
+                    return Ok(Gathered::Keys(keys, Some(key)));
+                }
+                keys.push(key);
+                if ears.most_keys.is_some_and(|most| keys.len() >= most) {
+                    return Ok(Gathered::Keys(keys, None));
+                }
+            }
+            if !keys.is_empty() {
+                if quiet_since.elapsed() >= ears.patience {
+                    return Ok(Gathered::Keys(keys, None));
+                }
+                continue;
+            }
             let is_speaking = leg.speech_ends_ms().is_some();
-            if is_speaking {
+            if is_speaking && ears.speech {
                 self.playback.clear_all();
             }
             if is_speaking || was_speaking || self.playback.queued() > 0 {
@@ -96,11 +138,11 @@ impl Airtime {
             let heard: Vec<&str> =
                 lines.iter().map(|line| line.text.as_str()).filter(|text| !text.is_empty()).collect();
             let quiet = quiet_since.elapsed();
-            if !heard.is_empty() && quiet >= Duration::from_millis(SPEECH_ENDS_MS) {
-                return Ok(Some(heard.join(" ")));
+            if ears.speech && !heard.is_empty() && quiet >= Duration::from_millis(SPEECH_ENDS_MS) {
+                return Ok(Gathered::Words(heard.join(" ")));
             }
-            if quiet >= patience {
-                return Ok(None);
+            if quiet >= ears.patience {
+                return Ok(Gathered::Nothing);
             }
         }
     }
@@ -134,9 +176,11 @@ impl Airtime {
         if ended {
             inputs.insert(0, Input::Spoke);
         }
-        let acts = leg.decide(began_ms + CHUNK_MS, inputs);
-        if acts.contains(&LineAct::HangUp) {
-            return Err("callee_hung_up");
+        for act in leg.decide(began_ms + CHUNK_MS, inputs) {
+            match act {
+                LineAct::Press(key) => self.pressed.push(key),
+                LineAct::HangUp => return Err("callee_hung_up"),
+            }
         }
         Ok(())
     }

@@ -12,13 +12,14 @@ use crate::{
         call::{Call, StreamTruth},
         leg::Leg,
         line::cause,
+        playback::SAMPLES_PER_MS,
         stream::{End, Session},
     },
     twilio::{
         Order,
-        airtime::{Airtime, Cause},
-        stream,
-        twiml::{self, Callable, Verb},
+        airtime::{Airtime, Cause, Ears, Gathered},
+        play, stream,
+        twiml::{self, Callable, Gather, Prompt, Verb},
         webhooks::{self, Fields},
     },
     world::World,
@@ -89,7 +90,11 @@ impl Performance<'_> {
             return Err("application_error");
         }
         let (world, call) = (self.world, self.call);
-        let asking = webhooks::post(world, call, url, &fields, "twiml.asked", json!({}));
+        let lost = world.faults.take("lost_answer", &call.fault_key()).is_some();
+        let asking = async {
+            let answer = webhooks::post(world, call, url, &fields, "twiml.asked", json!({})).await;
+            if lost { webhooks::post(world, call, url, &fields, "twiml.asked", json!({})).await } else { answer }
+        };
         let (line, leg) = self.line();
         let answer = line.during(leg, asking).await?;
         let verbs = match answer {
@@ -108,20 +113,20 @@ impl Performance<'_> {
             match verb {
                 Verb::Stream { url, parameters } => self.stream(&url, &parameters).await?,
                 Verb::Say { text } => {
-                    let pcm = self.speech(&[text]).await?;
+                    let pcm = self.sound(&[Prompt::Say(text)], base).await?;
                     let (line, leg) = self.line();
                     line.say(leg, pcm).await?;
                 }
-                Verb::Gather { action, timeout_secs, says } => {
-                    let pcm = self.speech(&says).await?;
+                Verb::Play { url } => {
+                    let pcm = self.sound(&[Prompt::Play(url.clone())], base).await?;
+                    let ms = pcm.len() as u64 / SAMPLES_PER_MS;
                     let (line, leg) = self.line();
-                    let heard = line.gather(leg, pcm, Duration::from_secs(timeout_secs)).await?;
-                    self.note("gather.ended", json!({"heard": heard}));
-                    if let Some(words) = heard {
-                        let action = action.as_deref().unwrap_or(base.as_str());
-                        let url = base.join(action).map_err(|_error| "application_error")?;
-                        let fields = [("SpeechResult", words.as_str()), ("Confidence", "0.93")];
-                        return Ok(Next::Ask(url, fields.map(|(name, value)| (name.into(), value.into())).into()));
+                    line.say(leg, pcm).await?;
+                    self.note("play.ended", json!({"url": url, "ms": ms}));
+                }
+                Verb::Gather(gather) => {
+                    if let Some((url, fields)) = self.gather(&gather, base).await? {
+                        return Ok(Next::Ask(url, fields));
                     }
                 }
                 Verb::Pause { secs } => {
@@ -234,18 +239,54 @@ impl Performance<'_> {
         }
     }
 
-    /// The sound of what Twilio itself says. The callee waits while it is made.
-    async fn speech(&mut self, texts: &[String]) -> Result<Vec<i16>, Cause> {
-        let bank = self.world.speech.clone();
-        let speaking = async {
-            let mut pcm = Vec::new();
-            for text in texts {
-                pcm.extend_from_slice(&bank.say(text, VOICE).await.pcm);
-            }
-            pcm
+    /// Whom to ask, and what to tell them, if the callee said or pressed something.
+    async fn gather(&mut self, gather: &Gather, base: &Url) -> Result<Option<(Url, Fields)>, Cause> {
+        let pcm = self.sound(&gather.prompts, base).await?;
+        let ears = Ears {
+            speech: gather.speech,
+            keys: gather.keys,
+            patience: Duration::from_secs(gather.timeout_secs),
+            most_keys: gather.most_keys,
+            last_key: gather.last_key,
         };
         let (line, leg) = self.line();
-        line.during(leg, speaking).await
+        let fields: Fields = match line.gather(leg, pcm, ears).await? {
+            Gathered::Nothing => {
+                self.note("gather.ended", json!({"heard": null}));
+                return Ok(None);
+            }
+            Gathered::Words(words) => {
+                self.note("gather.ended", json!({"heard": words}));
+                let unsure = self.world.faults.take("unsure_words", &self.call.fault_key()).is_some();
+                let confidence = if unsure { "0.11" } else { "0.93" };
+                vec![("SpeechResult".into(), words), ("Confidence".into(), confidence.into())]
+            }
+            Gathered::Keys(keys, last) => {
+                self.note("gather.ended", json!({"keys": keys}));
+                let last = last.map(|key| ("FinishedOnKey".into(), key.into()));
+                [("Digits".into(), keys)].into_iter().chain(last).collect()
+            }
+        };
+        let action = gather.action.as_deref().unwrap_or(base.as_str());
+        Ok(Some((base.join(action).map_err(|_error| "application_error")?, fields)))
+    }
+
+    /// The sound of what Twilio itself says, and of what it plays. The callee waits while it is made.
+    async fn sound(&mut self, prompts: &[Prompt], base: &Url) -> Result<Vec<i16>, Cause> {
+        let (world, call) = (self.world, self.call);
+        let making = async {
+            let mut pcm = Vec::new();
+            for prompt in prompts {
+                match prompt {
+                    Prompt::Say(text) => pcm.extend_from_slice(&world.speech.say(text, VOICE).await.pcm),
+                    Prompt::Play(url) => pcm.extend(play::fetch(world, call, base, url).await?),
+                    Prompt::Pause(secs) => pcm.resize(pcm.len() + (secs * 1_000 * SAMPLES_PER_MS) as usize, 0),
+                }
+            }
+            Ok::<_, Cause>(pcm)
+        };
+        let (line, leg) = self.line();
+        line.during(leg, making).await?
     }
 
     fn line(&mut self) -> (&mut Airtime, &mut Leg) {

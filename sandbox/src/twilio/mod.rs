@@ -10,6 +10,7 @@ mod error;
 pub mod frames;
 pub mod interpreter;
 mod messages;
+mod play;
 mod recordings;
 pub mod signature;
 mod stream;

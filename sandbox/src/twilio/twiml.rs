@@ -20,11 +20,11 @@ pub enum Verb {
     Say {
         text: String,
     },
-    Gather {
-        action: Option<String>,
-        timeout_secs: u64,
-        says: Vec<String>,
+    /// Sound from an address.
+    Play {
+        url: String,
     },
+    Gather(Gather),
     Pause {
         secs: u64,
     },
@@ -52,6 +52,85 @@ pub struct Callable {
     /// Asked what to tell whoever picks up, alone.
     pub whisper: Option<String>,
 }
+
+/// Says something and listens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gather {
+    pub action: Option<String>,
+    /// `input` names them.
+    pub speech: bool,
+    pub keys: bool,
+    pub timeout_secs: u64,
+    /// So many keys end it.
+    pub most_keys: Option<usize>,
+    /// This one, too.
+    pub last_key: Option<char>,
+    pub prompts: Vec<Prompt>,
+}
+
+/// What is said in the meantime.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prompt {
+    Say(String),
+    Play(String),
+    Pause(u64),
+}
+
+/// Attributes of the verbs that are read strictly, as the SDK of Twilio has them.
+const ATTRIBUTES: [(&str, &[&str]); 4] = [
+    ("Say", &["voice", "language", "loop"]),
+    ("Play", &["loop", "digits"]),
+    ("Pause", &["length"]),
+    (
+        "Gather",
+        &[
+            "input",
+            "action",
+            "method",
+            "timeout",
+            "speechTimeout",
+            "maxSpeechTime",
+            "language",
+            "hints",
+            "speechModel",
+            "enhanced",
+            "numDigits",
+            "finishOnKey",
+            "bargeIn",
+            "profanityFilter",
+            "partialResultCallback",
+            "partialResultCallbackMethod",
+            "actionOnEmptyResult",
+            "debug",
+        ],
+    ),
+];
+/// Languages of English and of India that `<Say>` speaks and `<Gather>` hears; of the others of the lists none is used here.
+const SPOKEN: [&str; 16] = [
+    "bn-IN", "en-AU", "en-GB", "en-IE", "en-IN", "en-NZ", "en-US", "en-ZA", "gu-IN", "hi-IN", "kn-IN", "ml-IN",
+    "mr-IN", "pa-IN", "ta-IN", "te-IN",
+];
+const HEARD: [&str; 17] = [
+    "bn-IN",
+    "en-AU",
+    "en-GB",
+    "en-IE",
+    "en-IN",
+    "en-NZ",
+    "en-US",
+    "en-ZA",
+    "gu-IN",
+    "hi-IN",
+    "kn-IN",
+    "ml-IN",
+    "mr-IN",
+    "pa-guru-IN",
+    "ta-IN",
+    "te-IN",
+    "ur-IN",
+];
+const MOST_HINTS: usize = 500;
+const LONGEST_HINT: usize = 100;
 
 /// An element with what is in it.
 #[derive(Debug, Default)]
@@ -88,21 +167,9 @@ fn verb(element: &Element) -> Result<Verb, String> {
             _ => return Err("<Connect> holds one <Stream>".into()),
         },
         "Say" => Verb::Say { text: spoken(element)? },
-        "Gather" => {
-            if !element.attribute("input").is_some_and(|input| input.contains("speech")) {
-                return Err("this sandbox gathers speech".into());
-            }
-            let says = element.children.iter().map(|child| match child.name.as_str() {
-                "Say" => spoken(child),
-                other => Err(format!("<{other}> in <Gather> is not performed here")),
-            });
-            Verb::Gather {
-                action: element.attribute("action").map(str::to_owned),
-                timeout_secs: element.number("timeout", 5)?,
-                says: says.collect::<Result<_, _>>()?,
-            }
-        }
-        "Pause" => Verb::Pause { secs: element.number("length", 1)? },
+        "Play" => Verb::Play { url: played(element)? },
+        "Gather" => Verb::Gather(gather(element)?),
+        "Pause" => Verb::Pause { secs: paused(element)? },
         "Redirect" => Verb::Redirect { url: element.text.trim().to_owned() },
         "Dial" => {
             let mut numbers: Vec<Callable> = element
@@ -149,7 +216,82 @@ fn stream_verb(stream: &Element) -> Result<Verb, String> {
     Ok(Verb::Stream { url: url.to_owned(), parameters: Value::Object(parameters) })
 }
 
+fn gather(element: &Element) -> Result<Gather, String> {
+    known_attributes(element)?;
+    let inputs: Vec<&str> = element.attribute("input").unwrap_or("dtmf").split(' ').collect();
+    if let Some(unknown) = inputs.iter().find(|input| !matches!(**input, "speech" | "dtmf")) {
+        return Err(format!("<Gather> has no input {unknown:?}"));
+    }
+    if let Some(language) = element.attribute("language").filter(|language| !HEARD.contains(language)) {
+        return Err(format!("<Gather> does not hear {language:?}"));
+    }
+    let hints: Vec<&str> = element.attribute("hints").unwrap_or_default().split(',').collect();
+    if hints.len() > MOST_HINTS || hints.iter().any(|hint| hint.chars().count() > LONGEST_HINT) {
+        return Err(format!("<Gather> takes {MOST_HINTS} hints of {LONGEST_HINT} characters"));
+    }
+    match element.attribute("speechTimeout") {
+        None | Some("auto") => {}
+        Some(_) => drop(element.number("speechTimeout", 0)?),
+    }
+    let most_keys = match element.attribute("numDigits") {
+        None => None,
+        Some(_) => Some(usize::try_from(element.number("numDigits", 0)?).unwrap_or(usize::MAX)),
+    };
+    if most_keys == Some(0) {
+        return Err("numDigits is a positive number".into());
+    }
+    let last_key = match element.attribute("finishOnKey").unwrap_or("#") {
+        "" => None,
+        key if key.len() == 1 && key.chars().all(is_key) => key.chars().next(),
+        key => return Err(format!("finishOnKey: there is no key {key:?}")),
+    };
+    let prompts = element.children.iter().map(|child| match child.name.as_str() {
+        "Say" => spoken(child).map(Prompt::Say),
+        "Play" => played(child).map(Prompt::Play),
+        "Pause" => paused(child).map(Prompt::Pause),
+        other => Err(format!("<{other}> in <Gather> is not performed here")),
+    });
+    Ok(Gather {
+        action: element.attribute("action").map(str::to_owned),
+        speech: inputs.contains(&"speech"),
+        keys: inputs.contains(&"dtmf"),
+        timeout_secs: element.number("timeout", 5)?,
+        most_keys,
+        last_key,
+        prompts: prompts.collect::<Result<_, _>>()?,
+    })
+}
+
+fn is_key(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '*' | '#')
+}
+
+fn known_attributes(element: &Element) -> Result<(), String> {
+    let known = ATTRIBUTES.iter().find(|(name, _)| *name == element.name).map_or(&[][..], |(_, known)| known);
+    match element.attributes.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("<{}> has no attribute {unknown}", element.name)),
+        None => Ok(()),
+    }
+}
+
+fn paused(element: &Element) -> Result<u64, String> {
+    known_attributes(element)?;
+    element.number("length", 1)
+}
+
+fn played(element: &Element) -> Result<String, String> {
+    known_attributes(element)?;
+    match element.text.trim() {
+        "" => Err("<Play> plays nothing".into()),
+        url => Ok(url.to_owned()),
+    }
+}
+
 fn spoken(element: &Element) -> Result<String, String> {
+    known_attributes(element)?;
+    if let Some(language) = element.attribute("language").filter(|language| !SPOKEN.contains(language)) {
+        return Err(format!("<Say> does not speak {language:?}"));
+    }
     match element.text.trim() {
         "" => Err("<Say> says nothing".into()),
         text => Ok(text.to_owned()),
@@ -210,19 +352,25 @@ mod tests {
         let xml = r#"<?xml version="1.0" encoding="UTF-8"?>
             <Response>
                 <Connect><Stream url="wss://x/media"><Parameter name="reference" value="a&amp;1"/></Stream></Connect>
-                <Gather input="speech dtmf" action="/next?a=1&amp;b=2" timeout="3"><Say>R&amp;D, 5 &lt; 6?</Say></Gather>
-                <Pause length="2"/><Redirect method="POST">http://x/voice?a=1&amp;round=2</Redirect>
+                <Gather input="speech dtmf" action="/next?a=1&amp;b=2" timeout="3" numDigits="1" language="pa-guru-IN"><Say
+                    language="pa-IN">R&amp;D, 5 &lt; 6?</Say><Pause/><Play>/a.wav</Play></Gather>
+                <Play>http://x/b.wav</Play><Pause length="2"/><Redirect method="POST">http://x/voice?a=1&amp;round=2</Redirect>
                 <Dial sequential="true" timeout="25" action="/d"><Number url="/whisper?a=1&amp;b=2">+14155550101</Number></Dial><Hangup/>
             </Response>"#;
         assert_eq!(
             read(xml).unwrap(),
             [
                 Verb::Stream { url: "wss://x/media".into(), parameters: json!({"reference": "a&1"}) },
-                Verb::Gather {
+                Verb::Gather(Gather {
                     action: Some("/next?a=1&b=2".into()),
+                    speech: true,
+                    keys: true,
                     timeout_secs: 3,
-                    says: vec!["R&D, 5 < 6?".into()]
-                },
+                    most_keys: Some(1),
+                    last_key: Some('#'),
+                    prompts: vec![Prompt::Say("R&D, 5 < 6?".into()), Prompt::Pause(1), Prompt::Play("/a.wav".into())],
+                }),
+                Verb::Play { url: "http://x/b.wav".into() },
                 Verb::Pause { secs: 2 },
                 Verb::Redirect { url: "http://x/voice?a=1&round=2".into() },
                 Verb::Dial {
@@ -244,6 +392,16 @@ mod tests {
             "<Answer/>",
             "<Response><Talk>x</Talk></Response>",
             "<Response><Say></Say></Response>",
+            r#"<Response><Say language="hi-en">x</Say></Response>"#,
+            r#"<Response><Say lang="hi-IN">x</Say></Response>"#,
+            "<Response><Play/></Response>",
+            r#"<Response><Gather input="voice"/></Response>"#,
+            r#"<Response><Gather input="speech" language="en"/></Response>"#,
+            r#"<Response><Gather input="speech" numdigits="1"/></Response>"#,
+            r#"<Response><Gather numDigits="0"/></Response>"#,
+            r#"<Response><Gather finishOnKey="hash"/></Response>"#,
+            r#"<Response><Gather speechTimeout="soon"/></Response>"#,
+            "<Response><Gather><Dial>1</Dial></Gather></Response>",
             r#"<Response><Connect><Stream url="wss://x/media?token=1"/></Connect></Response>"#,
             "<Response><Say>&nbsp;</Say></Response>",
             "<Response></Say></Response>",

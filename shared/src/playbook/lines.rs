@@ -18,6 +18,8 @@ pub struct Lines {
     pub not_understood: String,
     /// The model failed twice.
     pub apology: String,
+    /// It has done what was asked, and failed to say so.
+    pub noted: String,
     /// It failed again in the next turn.
     pub failure_goodbye: String,
     /// The time is over.
@@ -50,6 +52,7 @@ impl Lines {
             silence_goodbye: "I can't hear you, so I will try again another time. Goodbye.".to_owned(),
             not_understood: "Sorry, I did not catch that. Could you say it again?".to_owned(),
             apology: "Sorry, I had a small problem on my side. Could you say that once more?".to_owned(),
+            noted: "Thank you, I have noted that. Is there anything else?".to_owned(),
             failure_goodbye: "I am sorry, I have a technical problem. We will call you back. Goodbye.".to_owned(),
             time_goodbye: "I am sorry, our time is up. Thank you for talking with me. Goodbye.".to_owned(),
             goodbye: "Thank you for your time. Goodbye.".to_owned(),

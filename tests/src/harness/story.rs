@@ -30,3 +30,20 @@ pub fn words(text: &str) -> Vec<String> {
         |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
 }
+
+/// Three seconds of a tone that nobody speaks.
+pub fn jingle() -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
+    for at in 0..48_000 {
+        writer.write_sample((9_000.0 * f64::sin(f64::from(at) * 0.25)) as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+    wav.into_inner()
+}
