@@ -109,7 +109,7 @@ async fn is_connected_while_the_phone_rings(settings: Value, speaks: &str) {
     let app = TestApp::start().await;
     eventually(Duration::from_secs(10), || async {
         let listening: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN \"calls_ringing\"'",
+            "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN \"calls_ringing\"%'",
         )
         .fetch_one(&app.db)
         .await
