@@ -20,6 +20,10 @@ pub fn may_be(elapsed: Duration, human_turns: u32) -> bool {
 const LONG_GREETING: Duration = Duration::from_millis(5_000);
 /// So much voice before a beep is a greeting, whatever its words are.
 const GREETING_BEFORE_BEEP: Duration = Duration::from_millis(3_000);
+/// So much is one if the carrier thinks so, too: a carrier errs, and whoever listens to our greeting in silence is a person.
+const GREETING_IN_DOUBT: Duration = Duration::from_millis(2_500);
+/// The same, where there are words and no machine's among them.
+const SPEECH_IN_DOUBT: Duration = Duration::from_millis(4_000);
 
 /// What else speaks for a machine, beside its words.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +39,8 @@ pub struct Suspicion {
 impl Suspicion {
     /// What it is that has said these words.
     pub fn machine(&self, words: &[String]) -> Option<Machine> {
-        let greets = self.beeped && self.voice >= GREETING_BEFORE_BEEP;
+        let doubted = if words.is_empty() { GREETING_IN_DOUBT } else { SPEECH_IN_DOUBT };
+        let greets = self.beeped && self.voice >= GREETING_BEFORE_BEEP || self.carrier && self.voice >= doubted;
         let odd = self.beeped || self.carrier || self.voice >= LONG_GREETING;
         phrases::machine(words)
             .or_else(|| (greets || odd && phrases::may_be_a_machines(words)).then_some(Machine::Voicemail))

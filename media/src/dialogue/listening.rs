@@ -81,6 +81,7 @@ impl Dialogue {
         if let Some(utterance) = &mut self.utterance {
             utterance.voice_goes_on(until);
         }
+        self.suspect_voice();
     }
 
     pub(super) fn on_voice_stopped(&mut self, ended: CallTime) {
@@ -89,6 +90,7 @@ impl Dialogue {
             utterance.voice_stopped(ended);
         }
         self.note_voice();
+        self.suspect_voice();
     }
 
     pub(super) fn on_interim(&mut self, text: &str) {

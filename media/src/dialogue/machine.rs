@@ -107,6 +107,14 @@ impl Dialogue {
         }
     }
 
+    /// With the carrier's verdict, voice that goes on and on is enough.
+    pub(super) fn suspect_voice(&mut self) {
+        if self.suspicion.carrier {
+            self.note_voice();
+            self.look_for_machine();
+        }
+    }
+
     pub(super) fn on_beep(&mut self) {
         if self.machine.is_none() {
             if !self.may_be_machine() {
@@ -131,8 +139,8 @@ impl Dialogue {
             return self.event(CallEvent::MachineDoubted);
         }
         self.suspicion.carrier = true;
-        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
-        self.machine_answered(machine);
+        self.note_voice();
+        self.look_for_machine();
     }
 
     fn machine_answered(&mut self, machine: phrases::Machine) {

@@ -185,8 +185,18 @@ fn the_carriers_verdict_counts_until_somebody_has_answered_like_a_person() {
     call.at(3_500, Input::MachineVerdict);
     call.at(6_500, Input::Beep);
     call.until(9_000);
-    call.assert_tells("3.500  event    machine_answered");
+    call.assert_tells("4.030  event    machine_answered");
     call.assert_tells("record   agent  Asha will call again.");
+
+    // Whoever listens to the greeting has said nothing yet.
+    let mut call = Rehearsal::greeting("Hello, this is Asha, an AI assistant. Is it a good time?");
+    call.answers([Text("It is about your enquiry.")]);
+    call.says(200, 700, "Hello?");
+    call.at(2_000, Input::MachineVerdict);
+    call.says(4_000, 5_000, "Yes, what is it about?");
+    call.until(8_000);
+    call.assert_keeps_quiet_about("machine_answered");
+    call.assert_tells("record   agent  It is about your enquiry.");
 
     let mut call = Rehearsal::after_greeting();
     call.answers([Text("It is about your enquiry.")]);

@@ -57,6 +57,7 @@ impl Conversation {
     }
 
     pub(super) fn on_voice_goes_on(&mut self, until: CallTime) {
+        self.suspect_voice(until);
         let enough = ms(self.settings.barge_in.interrupt_ms);
         let confirmed = self.voice.since.is_some_and(|since| until.since(since) >= enough);
         if self.voice.duck.is_some() && confirmed {
@@ -251,8 +252,17 @@ impl Conversation {
             return self.event(CallEvent::MachineDoubted);
         }
         self.suspicion.carrier = true;
-        let machine = self.suspicion.machine(&words).unwrap_or(phrases::Machine::Voicemail);
-        self.machine_answered(machine);
+        self.suspect_voice(self.now);
+    }
+
+    /// With the carrier's verdict, voice that goes on and on is enough.
+    fn suspect_voice(&mut self, until: CallTime) {
+        if let Some(since) = self.voice.since {
+            self.suspicion.voice = self.suspicion.voice.max(until.since(since));
+        }
+        if self.suspicion.carrier {
+            self.look_for_machine();
+        }
     }
 
     fn machine_answered(&mut self, machine: phrases::Machine) {
