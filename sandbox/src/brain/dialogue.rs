@@ -306,7 +306,9 @@ impl State {
         // A note at the end asks for more words of the caller's own: the line had dropped, or somebody coughed.
         let goes_on = conversation.messages.len() > 1
             && conversation.messages.last().is_some_and(|message| message.role == Role::System);
-        if !self.heard_something && self.human_turns > 0 && !goes_on {
+        // A line may have bridged the wait for it.
+        let was_told = self.asked_own && conversation.messages.last().is_some_and(|message| message.role == Role::Tool);
+        if !self.heard_something && self.human_turns > 0 && !goes_on && !was_told {
             // Called again after tool results, or after its own words.
             return if pending.is_empty() { self.after_tools() } else { Reply { text: String::new(), calls: pending } };
         }
