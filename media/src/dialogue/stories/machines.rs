@@ -194,7 +194,7 @@ fn the_carriers_verdict_counts_until_somebody_has_answered_like_a_person() {
     call.says(200, 700, "Hello?");
     call.at(2_000, Input::MachineVerdict);
     call.says(4_000, 5_000, "Yes, what is it about?");
-    call.until(8_000);
+    call.until(9_000);
     call.assert_keeps_quiet_about("machine_answered");
     call.assert_tells("record   agent  It is about your enquiry.");
 
