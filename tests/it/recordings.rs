@@ -227,6 +227,7 @@ async fn a_disk_that_dies_with_its_process_takes_one_piece_of_the_recording_with
     for entry in std::fs::read_dir(&spool).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
+    app.medias[held].restart();
     app.campaign_completes(campaign, MINUTES).await;
     let call = recorded(&app, campaign).await;
     let sound = recording(&app, &call).await;
