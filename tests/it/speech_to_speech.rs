@@ -229,7 +229,15 @@ async fn while_the_accounts_own_service_takes_its_time_the_human_is_told_so_and_
     let campaign = calling(&app, json!({"tools": [tool]}), attempt).await;
     hears(&app, "One moment, let me check.").await;
     told.add_permits(1);
-    hears(&app, "flat three is still free").await;
+    // What it finds out reaches the model, which is asked to go on.
+    eventually(MINUTES, || async {
+        let told = app.logged(Some(SERVICE), "item.created");
+        let told = told.iter().rfind(|entry| entry.data.to_string().contains("flat three is still free"));
+        let answers = app.logged(Some(SERVICE), "answered");
+        let after = told.filter(|told| answers.iter().any(|answer| answer.seq > told.seq));
+        after.map(|_| ()).ok_or_else(|| format!("{told:?}"))
+    })
+    .await;
     let call = finished(&app, campaign).await;
     let said = lines(&call, "agent").join(" ");
     assert_eq!(said.matches("One moment").count(), 1, "{said}");
